@@ -1,0 +1,99 @@
+"""The exception tree: what failed, where, and what to do next.
+
+MoorageError            exit status 1
+├── InputError          exit status 2: problems of the operator's files or options, all of them at once
+├── CommandFailed       an external program failed; carries its command, status and last lines
+└── DeployError         a deployment step failed; says what still serves
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class MoorageError(Exception):
+    """A failure that a person can act on; `hint` is the next step to take."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where something stands in a file; line and column count from 1, 0 means the file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong with the input: place, key, rule, value as written, and the way out."""
+
+    place: Place
+    key: str
+    rule: str
+    value: str = ""
+    suggestion: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.key}: {self.rule}" if self.key else f"{self.place}: {self.rule}"
+        if self.value:
+            text += f", got {self.value}"
+        if self.suggestion:
+            text += f"; did you mean {self.suggestion}?"
+        if self.hint:
+            text += f" ({self.hint})"
+        return text
+
+    def as_data(self) -> dict[str, object]:
+        """The problem for `--json`."""
+        return {
+            "file": self.place.file,
+            "line": self.place.line,
+            "column": self.place.column,
+            "key": self.key,
+            "rule": self.rule,
+            "value": self.value,
+            "suggestion": self.suggestion,
+            "hint": self.hint,
+        }
+
+
+class InputError(MoorageError):
+    """The operator's input is wrong; nothing was written."""
+
+    exit_status = 2
+
+    def __init__(self, problems: Iterable[Problem] | str, hint: str = "") -> None:
+        if isinstance(problems, str):
+            self.problems: tuple[Problem, ...] = ()
+            super().__init__(problems, hint)
+            return
+        self.problems = tuple(sorted(set(problems)))
+        count = len(self.problems)
+        super().__init__(f"{count} problem{'' if count == 1 else 's'} found, nothing was written", hint)
+
+
+class CommandFailed(MoorageError):
+    """An external program ended with an error; `command` is already redacted."""
+
+    def __init__(self, command: Sequence[str], status: int, output: str, hint: str = "") -> None:
+        self.command = tuple(command)
+        self.status = status
+        self.output = output
+        super().__init__(f"`{command[0]}` ended with status {status}", hint)
+
+
+class DeployError(MoorageError):
+    """A step of a deployment failed; the message says what still serves."""

@@ -1,0 +1,95 @@
+"""Run an external program from an argument list; secrets never stand in the list."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage.errors import CommandFailed, MoorageError
+
+_INSTALL_HINTS = {
+    "docker": "install Docker Engine 25 or newer with the Compose plugin: https://docs.docker.com/engine/install/",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished program gave back."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def printable(command: Sequence[str]) -> str:
+    """The command as it can be typed by hand."""
+    return shlex.join(command)
+
+
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    stdin: str | bytes | None = None,
+    timeout_seconds: float | None = None,
+    check: bool = True,
+) -> Result:
+    """Run to the end and capture both streams.
+
+    Raises CommandFailed for a non-zero status (unless `check` is false) and MoorageError when the
+    program is missing or the time is over. What goes to `stdin` is never shown.
+    """
+    try:
+        finished = subprocess.run(
+            list(command),
+            cwd=folder,
+            env=_environment(environment),
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise _missing(command[0], folder) from None
+    except subprocess.TimeoutExpired:
+        raise MoorageError(f"`{printable(command)}` did not finish within {timeout_seconds:g} seconds") from None
+    output = finished.stdout.decode(errors="replace")
+    errors = finished.stderr.decode(errors="replace")
+    if check and finished.returncode != 0:
+        raise CommandFailed(command, finished.returncode, (errors or output).strip())
+    return Result(finished.returncode, output, errors)
+
+
+def attach(command: Sequence[str], *, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> int:
+    """Run with the terminal's own streams, for logs and shells; gives the exit status."""
+    try:
+        return subprocess.run(list(command), cwd=folder, env=_environment(environment), check=False).returncode
+    except FileNotFoundError:
+        raise _missing(command[0], folder) from None
+    except KeyboardInterrupt:
+        return 130
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    # The operator's shell must not change what a rendered folder means: Compose lets shell variables
+    # win over its .env file, and COMPOSE_* would choose other files.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
+    return {**kept, **(extra or {})}
+
+
+def _missing(program: str, folder: Path | None) -> MoorageError:
+    if folder is not None and not folder.is_dir():
+        return MoorageError(f"the folder {folder} does not exist")
+    return MoorageError(f"the program `{program}` is not installed", _INSTALL_HINTS.get(program, ""))
+
+
+def installed(program: str) -> bool:
+    """Whether the program is on the PATH."""
+    return shutil.which(program) is not None

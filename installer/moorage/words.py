@@ -1,0 +1,26 @@
+"""The nearest right word, for messages that help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The choice that `word` was probably meant to be, or an empty text."""
+    known = {choice.lower(): choice for choice in choices}
+    found = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    if not found:
+        found = [choice for choice in known if word and len(word) > 2 and (choice.startswith(word.lower()))][:1]
+    return known[found[0]] if found else ""
+
+
+def listed(choices: Iterable[str]) -> str:
+    """`a, b or c`."""
+    items = list(choices)
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
+
+
+def plural(count: int, noun: str, several: str = "") -> str:
+    """`1 file`, `2 files`."""
+    return f"{count} {noun if count == 1 else several or noun + 's'}"
