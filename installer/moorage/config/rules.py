@@ -1,0 +1,191 @@
+"""What a value means, beyond its type: host names, addresses, schedules, names.
+
+Each function takes a value as written and gives it back in its normal form, or raises ValueError
+with the rule as a sentence that follows the key's name ("must be …").
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+_LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_NAME = re.compile(r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")
+_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_EMAIL = re.compile(r"^[^@\s\"'<>(),;:\\]+@([^@\s]+)$")
+_IMAGE = re.compile(
+    r"^(?:[a-zA-Z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$"
+)
+_PATH = re.compile(r"^/[A-Za-z0-9._~!&'()*+,;=:@%/-]*$")
+
+# Names that would collide with something that Docker, Compose or this program already uses.
+RESERVED_NAMES = frozenset({"moorage", "default", "host", "bridge", "none", "docker", "localhost"})
+
+
+def name(value: object) -> str:
+    """A deployment or environment name; it becomes part of container, volume and unit names."""
+    text = _text(value)
+    if not _NAME.match(text):
+        raise ValueError("must be 1 to 40 small letters, digits and dashes, starting with a letter")
+    return text
+
+
+def deployment_name(value: object) -> str:
+    """A name that is not taken by Docker or by this program."""
+    text = name(value)
+    if text in RESERVED_NAMES:
+        raise ValueError("is a reserved name; choose another")
+    return text
+
+
+def host_name(value: object) -> str:
+    """A fully qualified host name without scheme, port or path, as RFC 1123 has it."""
+    text = _text(value).lower().rstrip(".")
+    if "://" in text:
+        raise ValueError("must be a bare host name, without http:// or https://")
+    if "/" in text or ":" in text:
+        raise ValueError("must be a bare host name, without port or path")
+    if text.startswith("*."):
+        raise ValueError("must be the name without `*.`; set `wildcard: true` for its subdomains")
+    if text == "localhost" or text.endswith(".localhost"):
+        return text
+    labels = text.split(".")
+    if is_address(text):
+        raise ValueError("must be a host name, not an address: certificates are issued for names")
+    if len(labels) < 2 or len(text) > 253 or not all(_LABEL.match(label) for label in labels) or labels[-1].isdigit():
+        raise ValueError("must be a full host name such as notes.example.com")
+    return text
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def address(value: object) -> str:
+    """An IP address of this host to listen on."""
+    text = _text(value)
+    if not is_address(text):
+        raise ValueError("must be an IP address such as 0.0.0.0 or 127.0.0.1")
+    return text
+
+
+def email(value: object) -> str:
+    """A mailbox that a certificate authority can write to."""
+    text = _text(value)
+    match = _EMAIL.match(text)
+    if match is None or "." not in match[1] or not all(_LABEL.match(part) for part in match[1].lower().split(".")):
+        raise ValueError("must be an e-mail address such as ops@example.com")
+    return text
+
+
+def network(value: object) -> str:
+    """A CIDR block such as 10.0.0.0/8 whose host bits are zero."""
+    text = _text(value)
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        if "host bits" in str(error):
+            right = ipaddress.ip_network(text, strict=False)
+            raise ValueError(f"must be a network; the one that holds this address is {right}") from None
+        raise ValueError("must be a CIDR block such as 10.0.0.0/8") from None
+
+
+def port(value: object) -> int:
+    """A TCP port number."""
+    text = str(value)
+    if isinstance(value, (bool, float)) or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise ValueError("must be a port between 1 and 65535")
+    return int(text)
+
+
+def url(value: object) -> str:
+    """An http or https address with a host and without credentials."""
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("must be an address such as https://example.com/path") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address such as https://example.com/path")
+    if parts.username or parts.password:
+        raise ValueError("must not contain credentials: this file is not secret")
+    return text
+
+
+def route_path(value: object) -> str:
+    """A URL path prefix."""
+    text = _text(value)
+    if not _PATH.match(text):
+        raise ValueError("must be a URL path that starts with /, without query and spaces")
+    return text
+
+
+def variable_name(value: object) -> str:
+    """A name that a shell and Compose accept for an environment variable."""
+    text = _text(value)
+    if not _VARIABLE.match(text):
+        raise ValueError("must consist of letters, digits and underscores and not start with a digit")
+    return text
+
+
+def image(value: object) -> str:
+    """An image reference: [registry/]name[:tag][@digest]."""
+    text = _text(value)
+    if not _IMAGE.match(text):
+        raise ValueError("must be an image name such as ghcr.io/acme/web:1.2.3")
+    return text
+
+
+_CRON_FIELDS = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of month", 1, 31, ()),
+    ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    ("day of week", 0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+
+
+def cron(value: object) -> str:
+    """A cron expression of five fields, as crontab(5) and Kubernetes read it."""
+    text = " ".join(_text(value).lower().split())
+    fields = text.split(" ")
+    if len(fields) != 5:
+        raise ValueError("must be a cron expression of five fields such as `30 3 * * *`")
+    for written, (label, low, high, names) in zip(fields, _CRON_FIELDS, strict=True):
+        for part in written.split(","):
+            _cron_part(part, label, low, high, names)
+    return text
+
+
+def _cron_part(part: str, label: str, low: int, high: int, names: tuple[str, ...]) -> None:
+    span, slash, step = part.partition("/")
+    if slash and (not step.isdigit() or int(step) == 0):
+        raise ValueError(f"has a wrong step `{step}` in the {label} field")
+    if span == "*":
+        return
+    first, dash, last = span.partition("-")
+    numbers = [_cron_number(item, label, low, high, names) for item in ((first, last) if dash else (first,))]
+    if len(numbers) == 2 and numbers[0] > numbers[1]:
+        raise ValueError(f"has a range `{span}` that runs backwards in the {label} field")
+
+
+def _cron_number(text: str, label: str, low: int, high: int, names: tuple[str, ...]) -> int:
+    if text in names:
+        return names.index(text) + (1 if label == "month" else 0)
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise ValueError(f"has `{text}` in the {label} field, which takes {low} to {high}")
+    return int(text)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a text that is not empty")
+    return value.strip()
