@@ -1,0 +1,152 @@
+"""The app's Compose file → App: the supported subset, every problem at its line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moorage.app import subset
+from moorage.app.extension import AppExtension, VolumeExtension
+from moorage.app.model import App, AppNetwork, AppVolume
+from moorage.app.reader import Reader
+from moorage.app.services import ServiceReader
+from moorage.config import rules
+from moorage.formats import Document
+from moorage.sensitive import Text
+from moorage.words import nearest
+
+_FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+
+
+def find_compose_file(path: Path) -> Path | None:
+    """The Compose file itself, or the one in a folder by its usual names."""
+    if path.is_dir():
+        return next((path / name for name in _FILE_NAMES if (path / name).is_file()), None)
+    return path if path.is_file() else None
+
+
+def read_extension(document: Document, folder: Path) -> tuple[AppExtension, Reader]:
+    """The top-level `x-moorage` block, which must be known before any variable can be filled in."""
+    reader = Reader(document, folder)
+    content = reader.mapping(document.value, ())
+    extension = reader.model(AppExtension, content.get("x-moorage"), ("x-moorage",))
+    return extension, reader
+
+
+def read_app(
+    name: str,
+    document: Document,
+    folder: Path,
+    values: Mapping[str, Text],
+    secrets: frozenset[str] = frozenset(),
+    *,
+    allowed_host_paths: tuple[str, ...] = (),
+    allowed_privileges: tuple[str, ...] = (),
+    adoptable: frozenset[str] = frozenset(),
+) -> App:
+    """The app with its variables filled in from `values`.
+
+    Names in `secrets` make env file values secret; the two allowances are the operator's permissions;
+    `adoptable` are the kinds of database images that moorage may run in their place.
+    What is wrong and what was adapted is in the result's `problems` and `notices`.
+    """
+    extension, reader = read_extension(document, folder)
+    raw = {key: value for key, value in reader.mapping(document.value, ()).items() if not key.startswith("x-")}
+    content = reader.keys(reader.interpolate(raw, (), values, frozenset()), (), subset.TOP, "compose file")
+    app = App(
+        name,
+        folder,
+        document,
+        extension,
+        allowed_host_paths=allowed_host_paths,
+        allowed_privileges=allowed_privileges,
+        adoptable=adoptable,
+    )
+    _read_networks(content.get("networks"), app, reader)
+    _read_volumes(content.get("volumes"), app, reader)
+    services = ServiceReader(reader, app, content, values, secrets)
+    for service_name, value in reader.mapping(content.get("services"), ("services",)).items():
+        path = ("services", service_name)
+        _check_service_name(service_name, path, reader)
+        service = services.read(service_name, value, path)
+        app.services[service_name] = service
+    if not app.services:
+        reader.report(("services",) if "services" in content else (), "has no services")
+    _check_references(app, reader)
+    app.problems = reader.problems
+    app.notices = reader.notices
+    return app
+
+
+def _check_service_name(name: str, path: tuple[str, ...], reader: Reader) -> None:
+    try:
+        rules.name(name.replace("_", "-"))
+    except ValueError as error:
+        reader.report(path, f"a service name {error}", of_key=True)
+    if name in ("traefik", "edge-routes", "socket-proxy"):
+        reader.report(
+            path,
+            "is the name of a service that moorage brings itself",
+            hint="remove it: routes, certificates and the redirect to HTTPS come with moorage",
+            of_key=True,
+        )
+
+
+def _read_networks(value: Any, app: App, reader: Reader) -> None:
+    for name, settings in reader.mapping(value, ("networks",)).items():
+        path = ("networks", name)
+        kept = reader.keys(settings, path, subset.NETWORK, f"network {name}")
+        driver = reader.text(kept.get("driver"), (*path, "driver"), "bridge")
+        if driver not in ("bridge", "default"):
+            reader.report((*path, "driver"), "only `bridge` exists on one server", value=driver)
+        if name in ("edge", "data"):
+            continue
+        app.networks[name] = AppNetwork(name, reader.boolean(kept.get("internal"), (*path, "internal")))
+
+
+def _read_volumes(value: Any, app: App, reader: Reader) -> None:
+    for name, settings in reader.mapping(value, ("volumes",)).items():
+        path = ("volumes", name)
+        kept = reader.keys(settings, path, subset.VOLUME, f"volume {name}")
+        driver = reader.text(kept.get("driver"), (*path, "driver"), "local")
+        if driver != "local":
+            reader.report((*path, "driver"), "only `local` volumes exist on one server", value=driver)
+        external = kept.get("external")
+        app.volumes[name] = AppVolume(
+            name,
+            reader.text(kept.get("name"), (*path, "name")) or (name if external is True else ""),
+            reader.boolean(external, (*path, "external")) if not isinstance(external, dict) else True,
+            {
+                key: reader.text(item, (*path, "labels"))
+                for key, item in reader.pairs(kept.get("labels"), (*path, "labels")).items()
+            },
+            reader.model(VolumeExtension, kept.get("x-moorage"), (*path, "x-moorage")),
+        )
+
+
+def _check_references(app: App, reader: Reader) -> None:
+    """Names that one part of the file uses of another."""
+    for service in app.services.values():
+        for other in service.depends_on:
+            if other not in app.services:
+                reader.report(
+                    (*service.path, "depends_on", other),
+                    f"names the service `{other}`, which does not exist",
+                    suggestion=nearest(other, app.services),
+                )
+        kind, _, other = service.network_mode.partition(":")
+        if kind == "service" and other not in app.services:
+            reader.report(
+                (*service.path, "network_mode"),
+                f"names the service `{other}`, which does not exist",
+                suggestion=nearest(other, app.services),
+            )
+    for name, job in app.extension.jobs.items():
+        if job.service not in app.services:
+            reader.report(
+                ("x-moorage", "jobs", name, "service"),
+                f"names the service `{job.service}`, which does not exist",
+                value=job.service,
+                suggestion=nearest(job.service, app.services),
+            )

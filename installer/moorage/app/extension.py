@@ -1,0 +1,211 @@
+"""`x-moorage`: what production and Kubernetes need to know and Compose cannot say.
+
+There is one block for the app (top level), one per service and one per volume.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from moorage.config.schema import Cpu, Cron, Model, Name, Port, RoutePath, Size, Target, Value, VariableName
+
+GENERATORS = ("hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "password", "uuid4", "bcrypt")
+Generator = Literal["hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "password", "uuid4", "bcrypt"]
+
+
+class PostgresNeed(Model):
+    """The app needs Postgres databases on one server."""
+
+    database: Name = Field("app", description="The main database.")
+    user: str = Field("app", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="The role that owns the databases.")
+    databases: tuple[Name, ...] = Field((), description="Further databases of the same role.")
+    version: Literal["14", "15", "16", "17", "18"] | None = Field(
+        None, description="The major that the app is known to run on."
+    )
+    superuser: bool = Field(
+        False, description="Whether the role is a superuser (an app that creates untrusted extensions)."
+    )
+    connections: int | None = Field(
+        None, ge=1, description="Connections that all processes of the app may open together."
+    )
+
+
+class RedisNeed(Model):
+    """The app needs Redis."""
+
+
+class Requires(Model):
+    """Platform services that moorage provides, tunes and backs up."""
+
+    postgres: PostgresNeed | None = Field(None, description="A Postgres server.")
+    redis: RedisNeed | None = Field(None, description="A Redis server.")
+
+
+class Variable(Model):
+    """One variable that the app's file interpolates."""
+
+    default: Value | None = Field(None, description="The value when the operator gives none; may name other variables.")
+    secret: bool = Field(
+        False, description="Whether the value is a secret: kept out of moorage.yaml and of rendered files."
+    )
+    generate: Generator | None = Field(None, description="How a missing secret is made, once.")
+    prefix: str = Field("", description="Put before a generated secret, for instance `sk-`.")
+    required: bool = Field(False, description="Whether the operator must give a value.")
+    describe: str = Field("", description="What it is for, in one line.")
+    pattern: str | None = Field(None, description="Regular expression that the whole value must match.")
+    choices: tuple[str, ...] = Field((), description="The values that are allowed.")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Variable:
+        if self.generate and not self.secret:
+            raise ValueError("has `generate` but is not `secret: true`")
+        if self.secret and self.default:
+            raise ValueError("is a secret with a default; a secret that stands in a file is none")
+        return self
+
+
+class Job(Model):
+    """A command that runs to its end in a service's image: before a rollout, once, or by schedule."""
+
+    service: str = Field(description="The service whose image, environment and volumes it uses.")
+    command: tuple[str, ...] = Field(min_length=1, description="The command as a list of words.")
+    run: Literal["before-rollout", "manual"] | None = Field(
+        None, description="`before-rollout`: at every `up`, before new containers start."
+    )
+    schedule: Cron | None = Field(
+        None, description="Cron expression: a systemd timer on a server, a CronJob on Kubernetes."
+    )
+    describe: str = Field("", description="What it does, in one line.")
+    timeout_seconds: int = Field(900, ge=1, description="It is stopped and counts as failed after so long.")
+    memory: Size | None = Field(None, description="Memory limit; default the service's.")
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> Job:
+        if (self.run is None) == (self.schedule is None):
+            raise ValueError("must have either `run` or `schedule`")
+        return self
+
+
+class AppExtension(Model):
+    """The top-level `x-moorage` block."""
+
+    requires: Requires = Requires()
+    variables: dict[VariableName, Variable] = Field(
+        default_factory=dict, description="The variables that the operator may set."
+    )
+    jobs: dict[Name, Job] = Field(default_factory=dict, description="Commands that run to their end.")
+    describe: str = Field("", description="What the app is, in one line.")
+    wildcard: bool = Field(False, description="Whether the app answers on every subdomain of its domain.")
+    creates_containers: bool = Field(
+        False,
+        description="Whether the app starts containers itself whose routes Traefik must find (through a read-only socket proxy).",
+    )
+    check_path: RoutePath = Field("/", description="The path that shows from outside that the app works.")
+    minimum_memory: Size | None = Field(None, description="Main memory that the host should have.")
+    minimum_disk: Size | None = Field(None, description="Free disk that the host should have.")
+
+
+class Route(Model):
+    """Requests that go to a service."""
+
+    host: str = Field(
+        "",
+        pattern=r"^(\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$",
+        description="Empty: the domain. `admin`: admin.<domain>. `*`: every subdomain.",
+    )
+    paths: tuple[RoutePath, ...] = Field((), description="Path prefixes.")
+    exact: tuple[RoutePath, ...] = Field((), description="Single paths that match as a whole.")
+    deny: tuple[RoutePath, ...] = Field((), description="Path prefixes that are answered with 403 at the edge.")
+    port: Port | None = Field(None, description="The container port; default the service's `port`.")
+    strip_prefix: bool = Field(False, description="Whether the prefix is taken off before the service sees the path.")
+    headers: dict[str, str] = Field(default_factory=dict, description="Response headers to add.")
+    https_headers: dict[str, str] = Field(
+        default_factory=dict, description="Response headers to add when the site has HTTPS."
+    )
+    compress: bool = Field(False, description="Whether answers are compressed at the edge.")
+    sticky: bool = Field(False, description="Whether a browser stays with one of several replicas (a cookie).")
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Route:
+        if not self.paths and not self.exact and not self.deny:
+            raise ValueError("must have `paths`, `exact` or `deny`")
+        return self
+
+
+class Health(Model):
+    """How to see that a container works."""
+
+    path: RoutePath | None = Field(None, description="An HTTP path that answers 200 when the service can work.")
+    port: Port | None = Field(None, description="Its port; default the service's `port`.")
+    command: tuple[str, ...] = Field((), description="A command that exits 0 when the service can work.")
+    live_path: RoutePath | None = Field(
+        None, description="An HTTP path that only says that the process lives (Kubernetes)."
+    )
+    startup_seconds: int = Field(60, ge=1, le=3600, description="How long a start may take.")
+    interval_seconds: int = Field(10, ge=1, le=300, description="How often it is asked.")
+    timeout_seconds: int = Field(5, ge=1, le=60, description="How long an answer may take.")
+    retries: int = Field(3, ge=1, le=20, description="How many failures in a row mean ill.")
+
+
+class SizesExtension(Model):
+    """Limits and requests."""
+
+    cpu: Cpu | None = Field(None, description="CPU limit.")
+    memory: Size | None = Field(None, description="Memory limit.")
+    cpu_request: Cpu | None = Field(None, description="CPU that is always there.")
+    memory_request: Size | None = Field(None, description="Memory that is always there.")
+
+
+class Security(Model):
+    """Where a service cannot live with the strict defaults."""
+
+    read_only: bool = Field(False, description="Root file system read-only; /tmp is a tmpfs unless mounted otherwise.")
+    capabilities: tuple[str, ...] | None = Field(
+        None, description="All that are kept, every other is dropped; `[]` drops all."
+    )
+    no_new_privileges: bool = Field(True, description="Whether setuid programs stay powerless.")
+    reason: str = Field("", description="Why a default is loosened; shown by `check`.")
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+class ServiceExtension(Model):
+    """The `x-moorage` block of a service."""
+
+    port: Port | None = Field(None, description="The port that the service listens on.")
+    route: Annotated[tuple[Route, ...], BeforeValidator(_as_list)] = Field(
+        (), description="A route or a list of routes."
+    )
+    health: Health | None = Field(None, description="How to see that it works.")
+    resources: SizesExtension = SizesExtension()
+    replicas: dict[Target, int] = Field(default_factory=dict, description="How many containers run, per target.")
+    rollout: Literal["rolling", "recreate"] | None = Field(
+        None,
+        description="`rolling`: the new container starts beside the old one. Default rolling for routed services without writable volumes.",
+    )
+    environment: dict[Target, dict[VariableName, Value | None]] = Field(
+        default_factory=dict, description="Environment that differs per target; null takes a variable away."
+    )
+    targets: tuple[Target, ...] = Field(("compose", "minikube", "eks"), description="Where the service exists.")
+    docker_access: Literal["", "read", "write"] = Field(
+        "", description="Whether it needs the Docker socket (it creates containers)."
+    )
+    docker_access_reason: str = Field("", description="Why; shown by `check`.")
+    security: Security = Security()
+    fixed_name: bool = Field(False, description="Whether `container_name` must be kept (then no rolling update).")
+    build_only: bool = Field(False, description="An image that the app needs but that never runs as a service.")
+    permissions: dict[str, Any] = Field(default_factory=dict, description="What Kubernetes must allow (later).")
+
+
+class VolumeExtension(Model):
+    """The `x-moorage` block of a named volume."""
+
+    size: Size | None = Field(None, description="How large it is on Kubernetes; a disk estimate on a server.")
+    backup: bool = Field(True, description="Whether it is backed up.")
+    per_project: bool = Field(False, description="Whether it holds one folder per user project.")
+    exclude: tuple[str, ...] = Field((), description="Patterns that backups leave out (node_modules…).")
+    describe: str = Field("", description="What is in it.")
