@@ -1,0 +1,341 @@
+"""Config + App → Stack: the one place where what was written becomes what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from moorage.app.adoption import Adoption
+from moorage.app.model import App, Notice
+from moorage.config.loading import LoadedConfig
+from moorage.config.secrets import SecretValues
+from moorage.errors import Problem
+from moorage.quantities import GIBIBYTE, human_size
+from moorage.sensitive import Sensitive
+from moorage.stack import budget
+from moorage.stack.model import (
+    BudgetLine,
+    BundledPostgres,
+    BundledRedis,
+    Edge,
+    ExternalPostgres,
+    ExternalRedis,
+    Host,
+    Job,
+    LogLimits,
+    Service,
+    Stack,
+    Volume,
+)
+from moorage.stack.platform import edge as edge_platform
+from moorage.stack.platform import postgres as postgres_platform
+from moorage.stack.platform import redis as redis_platform
+from moorage.stack.routes import build_publications, build_routes
+from moorage.stack.services import ServiceBuilder, included_services, run_count
+from moorage.words import nearest
+
+
+@dataclass
+class Draft:
+    """What the steps of a build share: the input, and the problems and notices found on the way."""
+
+    loaded: LoadedConfig
+    app: App
+    adoption: Adoption
+    secrets: SecretValues
+    problems: list[Problem] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+def build_stack(
+    loaded: LoadedConfig,
+    app: App,
+    adoption: Adoption,
+    secrets: SecretValues,
+    *,
+    override: Mapping[str, Any] | None,
+    revision_key: Sensitive,
+) -> tuple[Stack | None, list[Problem]]:
+    """The complete stack, or None with the problems that stand in its way."""
+    draft = Draft(loaded, app, adoption, secrets)
+    config = loaded.config
+    host = Host(
+        config.resources.host.memory,
+        config.resources.host.cpus,
+        config.resources.host.disk,
+        config.resources.host.disk_size or 0,
+        config.resources.host.address or "",
+    )
+    wildcard = config.domain.wildcard or app.extension.wildcard
+    draft.problems.extend(_unknown_services(draft))
+    draft.problems.extend(
+        edge_platform.problems(
+            loaded, wildcard=config.domain.wildcard, creates_containers=app.extension.creates_containers
+        )
+    )
+    draft.problems.extend(postgres_platform.problems(app.extension, loaded))
+    draft.problems.extend(redis_platform.problems(loaded))
+    routes = build_routes(loaded, app, wildcard=wildcard, report=draft.problems.append)
+    publications = build_publications(loaded, report=draft.problems.append)
+    logs = _log_limits(draft)
+    memory, others = _memory(draft, host)
+    builder = ServiceBuilder(
+        loaded, app, adoption, host, logs, memory, {route.service for route in routes}, draft.problems.append
+    )
+    services = tuple(builder.build(service) for service in included_services(app, config.target))
+    _notice_closed_ports(
+        draft,
+        routes_of={(route.service, route.port) for route in routes},
+        published={(item.service, item.container_port) for item in publications},
+    )
+    edge = edge_platform.build(loaded, host, secrets.values, logs, socket_proxy=app.extension.creates_containers)
+    password = secrets.values.get(postgres_platform.PASSWORD)
+    postgres: BundledPostgres | ExternalPostgres | None
+    redis: BundledRedis | ExternalRedis | None
+    if config.postgres.mode == "external":
+        postgres = postgres_platform.external(app.extension.requires.postgres, loaded, password)
+    else:
+        postgres = postgres_platform.bundled(
+            app.extension.requires.postgres, adoption.postgres, loaded, host, password, others, logs
+        )
+    redis_password = secrets.values.get(redis_platform.PASSWORD)
+    if config.redis.mode == "external":
+        redis = redis_platform.external(app.extension, loaded, redis_password)
+    else:
+        redis = redis_platform.bundled(app.extension, adoption.redis, loaded, host, redis_password, logs)
+    if draft.problems:
+        return None, draft.problems
+    project = config.name if loaded.environment == config.target else f"{config.name}-{loaded.environment}"
+    stack = Stack(
+        name=config.name,
+        project=project,
+        environment=loaded.environment,
+        target=config.target,
+        app=app.name,
+        domain=config.domain.name,
+        wildcard=wildcard,
+        base_url=base_url(loaded),
+        check_path=app.extension.check_path,
+        deployment_id=secrets.deployment_id,
+        services=services,
+        jobs=tuple(_jobs(app, services)),
+        routes=routes,
+        publications=publications,
+        volumes=tuple(_volumes(app)),
+        networks={name: network.internal for name, network in sorted(app.networks.items())},
+        build_only=tuple(builder.image(service) for service in app.services.values() if service.extension.build_only),
+        edge=edge,
+        postgres=postgres,
+        redis=redis,
+        host=host,
+        logs_total=config.logs.total,
+        budget=_budget(services, edge, postgres, redis),
+        minimum_disk=app.extension.minimum_disk or 10 * GIBIBYTE,
+        minimum_memory=app.extension.minimum_memory or 0,
+        pull=config.images.pull,
+        notices=(*app.notices, *draft.notices),
+        override=override,
+        revision_key=revision_key,
+    )
+    return stack, []
+
+
+def base_url(loaded: LoadedConfig) -> str:
+    """The address of the site as a browser writes it."""
+    config = loaded.config
+    scheme = "http" if config.tls.mode == "off" else "https"
+    port = config.edge.http_port if config.tls.mode == "off" else config.edge.https_port
+    # Behind a proxy the outside port is the proxy's business.
+    standard = config.tls.mode == "behind-proxy" or port == (80 if scheme == "http" else 443)
+    return f"{scheme}://{config.domain.name}" + ("" if standard else f":{port}")
+
+
+def _unknown_services(draft: Draft) -> list[Problem]:
+    """Names of services in moorage.yaml that the app doesn't have."""
+    config, loaded = draft.loaded.config, draft.loaded
+    known = [*draft.app.services, *draft.adoption.names]
+    named: list[tuple[tuple[str | int, ...], str, bool]] = [
+        *((("resources", "services", name), name, True) for name in config.resources.services),
+        *((("images", "overrides", name), name, True) for name in config.images.overrides),
+        *((("routes", name), name, True) for name in config.routes),
+        *((("publish", index, "service"), item.service, False) for index, item in enumerate(config.publish)),
+        *(
+            (("permissions", "docker_access", index), name, False)
+            for index, name in enumerate(config.permissions.docker_access)
+        ),
+        *(
+            (("permissions", "privileged", index), name, False)
+            for index, name in enumerate(config.permissions.privileged)
+        ),
+    ]
+    return [
+        loaded.problem(
+            path,
+            f"names the service `{name}`, which the app does not have",
+            suggestion=nearest(name, known),
+            hint="" if nearest(name, known) else f"services: {', '.join(sorted(known))}",
+            of_key=of_key,
+        )
+        for path, name, of_key in named
+        if name not in known
+    ]
+
+
+def _log_limits(draft: Draft) -> LogLimits:
+    """One rotation for all containers; a rolling update doubles a service for a while."""
+    config = draft.loaded.config
+    app_containers = sum(
+        2 * max(1, run_count(draft.loaded, service)) for service in included_services(draft.app, config.target)
+    )
+    platform = 2 + (1 if draft.app.extension.creates_containers else 0) + len(draft.adoption.names)
+    requires = draft.app.extension.requires
+    platform += (requires.postgres is not None) + (requires.redis is not None)
+    containers = app_containers + platform + len(draft.app.extension.jobs)
+    try:
+        return budget.log_limits(config.logs.total, containers, config.logs.max_files, config.logs.max_size)
+    except ValueError as error:
+        key = "max_size" if config.logs.max_size and "above" in str(error) else "total"
+        draft.problems.append(
+            draft.loaded.problem(("logs", key), str(error), value=human_size(getattr(config.logs, key)))
+        )
+        return LogLimits(budget.SMALLEST_LOG, 2)
+
+
+def _memory(draft: Draft, host: Host) -> tuple[dict[str, int], int]:
+    """A memory limit for every app service, and what everything but Postgres takes together."""
+    config, loaded = draft.loaded.config, draft.loaded
+    claims = []
+    for service in included_services(draft.app, config.target):
+        sizes = ServiceBuilder.sizes(loaded, service)
+        claims.append(budget.Claim(service.name, sizes, max(1, run_count(loaded, service))))
+        if sizes.memory and sizes.memory > host.memory:
+            path = ("resources", "services", service.name, "memory")
+            draft.problems.append(
+                loaded.problem(
+                    path,
+                    f"is {human_size(sizes.memory)} for {service.name}, more than the host's {human_size(host.memory)}",
+                )
+            )
+    requires = draft.app.extension.requires
+    has_postgres = config.postgres.mode == "bundled" and bool(requires.postgres or draft.adoption.postgres)
+    has_redis = config.redis.mode == "bundled" and bool(requires.redis or draft.adoption.redis)
+    fixed = budget.system_reserve(host.memory) + 256 * 1024**2 + (config.redis.memory if has_redis else 0)
+    postgres = postgres_platform.memory_limit(loaded, host) if has_postgres else 0
+    if postgres > host.memory:
+        draft.problems.append(
+            loaded.problem(
+                ("postgres", "memory"), f"is above the host's {human_size(host.memory)}", value=human_size(postgres)
+            )
+        )
+    memory = budget.share_memory(claims, host.memory - fixed - postgres)
+    requested = sum((claim.sizes.memory_request or 0) * claim.count for claim in claims) + fixed
+    if requested > host.memory:
+        draft.problems.append(
+            loaded.problem(
+                ("resources", "host", "memory"),
+                f"is less than the services request together ({human_size(requested)})",
+                value=human_size(host.memory),
+                hint="a larger server, or smaller requests under `resources.services`",
+            )
+        )
+    total = budget.memory_total(memory, claims)
+    if total + fixed + postgres > host.memory:
+        draft.notices.append(
+            Notice(
+                "memory",
+                f"all limits together ({human_size(total + fixed + postgres)}) are above the host's "
+                f"{human_size(host.memory)}: when everything is busy at once, the kernel ends a container",
+            )
+        )
+    return memory, total + fixed
+
+
+def _jobs(app: App, services: tuple[Service, ...]) -> list[Job]:
+    by_name = {service.name: service for service in services}
+    jobs = []
+    for name, job in app.extension.jobs.items():
+        service = by_name.get(job.service)
+        if service is None:
+            continue
+        limits = service.limits
+        if job.memory:
+            limits = type(limits)(
+                job.memory, min(limits.memory_request, job.memory), limits.cpu, limits.cpu_request, limits.processes
+            )
+        jobs.append(
+            Job(
+                name,
+                job.service,
+                job.command,
+                job.run or "schedule",
+                job.schedule or "",
+                job.timeout_seconds,
+                job.describe,
+                limits,
+            )
+        )
+    return jobs
+
+
+def _volumes(app: App) -> list[Volume]:
+    return [
+        Volume(
+            name=volume.name,
+            fixed_name=volume.fixed_name,
+            external=volume.external,
+            backup=volume.extension.backup,
+            per_project=volume.extension.per_project,
+            exclude=volume.extension.exclude,
+            size=volume.extension.size or 0,
+            describe=volume.extension.describe,
+            labels=dict(volume.labels),
+        )
+        for _, volume in sorted(app.volumes.items())
+    ]
+
+
+def _notice_closed_ports(draft: Draft, routes_of: set[tuple[str, int]], published: set[tuple[str, int]]) -> None:
+    for service in draft.app.services.values():
+        for port in service.ports:
+            key = (service.name, port.container_port)
+            if key not in routes_of and key not in published and not service.profiles:
+                draft.notices.append(
+                    Notice(
+                        f"service {service.name}",
+                        f"port {port.container_port} is not published: add a line under `routes` or `publish` if it is needed outside",
+                    )
+                )
+
+
+def _budget(
+    services: tuple[Service, ...],
+    edge: Edge,
+    postgres: BundledPostgres | ExternalPostgres | None,
+    redis: BundledRedis | ExternalRedis | None,
+) -> tuple[BudgetLine, ...]:
+    lines = [BudgetLine("traefik", 1, edge.limits.memory, edge.logs.budget)]
+    for platform in (postgres, redis):
+        if isinstance(platform, (BundledPostgres, BundledRedis)):
+            lines.append(BudgetLine(platform.service, 1, platform.limits.memory, platform.logs.budget))
+    lines.extend(
+        BudgetLine(service.name, service.replicas, service.limits.memory, service.logs.budget) for service in services
+    )
+    return tuple(lines)
+
+
+def platform_values(loaded: LoadedConfig) -> Mapping[str, str]:
+    """What every app may interpolate about its own installation."""
+    config = loaded.config
+    url = base_url(loaded)
+    registry = config.images.registry.rstrip("/")
+    return {
+        "DEPLOYMENT_NAME": config.name,
+        "ENVIRONMENT": loaded.environment,
+        "DOMAIN": config.domain.name,
+        "BASE_URL": url,
+        "PROTOCOL": url.partition(":")[0],
+        "IMAGE_PREFIX": f"{registry}/" if registry else "",
+        "IMAGE_TAG": config.images.tag,
+        "TLS_MODE": config.tls.mode,
+    }

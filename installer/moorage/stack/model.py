@@ -1,0 +1,353 @@
+"""What is true: the complete stack, with every question about config and app answered.
+
+Sizes are bytes, CPUs thousandths, times seconds. There is no None that means "decide later": None
+means that the thing does not exist. A renderer reads this and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from moorage.app.model import Build, Dependency, HealthCheck, Mount, Notice
+from moorage.sensitive import Sensitive
+
+EDGE_NETWORK = "edge"
+APP_NETWORK = "app"
+DATA_NETWORK = "data"
+
+DockerAccess = Literal["", "read", "write"]
+Rollout = Literal["rolling", "recreate"]
+TlsMode = Literal["letsencrypt", "files", "internal-ca", "behind-proxy", "off"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one container may use."""
+
+    memory: int
+    memory_request: int
+    cpu: int
+    cpu_request: int
+    processes: int = 0
+
+
+@dataclass(frozen=True)
+class LogLimits:
+    """Rotation of one container's log; `max_size` in bytes, `max_files` with the current one."""
+
+    max_size: int
+    max_files: int
+
+    @property
+    def budget(self) -> int:
+        """The most disk that the log takes, in bytes."""
+        return self.max_size * self.max_files
+
+
+@dataclass(frozen=True)
+class Security:
+    """How a container is confined."""
+
+    cap_drop: tuple[str, ...] = ("ALL",)
+    cap_add: tuple[str, ...] = ()
+    read_only: bool = False
+    no_new_privileges: bool = True
+    security_opt: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """An HTTP question to a container whose 2xx or 3xx answer means that it works."""
+
+    path: str
+    port: int
+    live_path: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A complete reference, and how to make the image when it is built here."""
+
+    reference: str
+    build: Build | None = None
+    build_base: Literal["", "app", "source"] = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One app service: everything that any target must know to run it."""
+
+    name: str
+    image: Image
+    command: tuple[str, ...] | None
+    entrypoint: tuple[str, ...] | None
+    environment: Mapping[str, str]
+    secret_environment: Mapping[str, Sensitive]
+    mounts: tuple[Mount, ...]
+    depends_on: Mapping[str, Dependency]
+    health_check: HealthCheck | None
+    probe: Probe | None
+    startup_seconds: int
+    limits: Limits
+    replicas: int
+    rollout: Rollout
+    networks: Mapping[str, tuple[str, ...]]
+    network_mode: str
+    security: Security
+    logs: LogLimits
+    restart: str
+    labels: Mapping[str, str]
+    docker_access: DockerAccess
+    docker_access_reason: str
+    container_name: str
+    stop_grace_seconds: float
+    other: Mapping[str, Any] = field(default_factory=dict)
+    port: int = 0
+    privileges: tuple[str, ...] = ()
+
+    @property
+    def is_one_shot(self) -> bool:
+        """Whether it is expected to end."""
+        return self.restart in ("no", "on-failure")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command in a service's image that runs to its end."""
+
+    name: str
+    service: str
+    command: tuple[str, ...]
+    run: Literal["before-rollout", "manual", "schedule"]
+    schedule: str
+    timeout_seconds: int
+    describe: str
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Route:
+    """Requests of some hosts and paths that go to one port of one service."""
+
+    name: str
+    service: str
+    port: int
+    hosts: tuple[str, ...]
+    wildcard_of: str
+    paths: tuple[str, ...]
+    exact: tuple[str, ...]
+    denied: tuple[str, ...]
+    strip_prefix: bool
+    headers: Mapping[str, str]
+    compress: bool
+    sticky: bool
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A port published past the proxy."""
+
+    service: str
+    address: str
+    host_port: int
+    container_port: int
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A named volume; `fixed_name` when the app insists on one."""
+
+    name: str
+    fixed_name: str
+    external: bool
+    backup: bool
+    per_project: bool
+    exclude: tuple[str, ...]
+    size: int
+    describe: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Acme:
+    """How certificates are ordered."""
+
+    email: str
+    server: str
+    challenge: Literal["http", "cloudflare-dns"]
+    ca_file: str
+    storage: str
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The reverse proxy in front of everything."""
+
+    image: Image
+    tls_mode: TlsMode
+    acme: Acme | None
+    certificate_file: str
+    key_file: str
+    address: str
+    http_port: int
+    https_port: int
+    hsts_seconds: int
+    trusted_proxies: tuple[str, ...]
+    dashboard_host: str
+    socket_proxy_image: Image | None
+    secret_environment: Mapping[str, Sensitive]
+    limits: Limits
+    logs: LogLimits
+
+    @property
+    def terminates_tls(self) -> bool:
+        """Whether Traefik itself speaks HTTPS."""
+        return self.tls_mode in ("letsencrypt", "files", "internal-ca")
+
+    @property
+    def is_https_outside(self) -> bool:
+        """Whether browsers reach the site by HTTPS."""
+        return self.tls_mode != "off"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One server parameter, its value and the reason for it."""
+
+    name: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True)
+class BundledPostgres:
+    """The database container."""
+
+    service: str
+    image: Image
+    version: int
+    user: str
+    user_is_superuser: bool
+    password: Sensitive
+    databases: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    basis: str
+    limits: Limits
+    logs: LogLimits
+    shared_memory: int
+    aliases: tuple[str, ...] = ()
+    adopted_from: str = ""
+    init_arguments: str = "--data-checksums"
+    init_files: Mapping[str, bytes] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    volume: str = "postgres-data"
+
+    @property
+    def superuser(self) -> str:
+        """The name of the cluster's superuser."""
+        return self.user if self.user_is_superuser else "postgres"
+
+    @property
+    def data_path(self) -> str:
+        """Where the volume is mounted; the public image moved it with version 18."""
+        return "/var/lib/postgresql" if self.version >= 18 else "/var/lib/postgresql/data"
+
+
+@dataclass(frozen=True)
+class ExternalPostgres:
+    """A database server that somebody else runs."""
+
+    host: str
+    port: int
+    user: str
+    password: Sensitive
+    databases: tuple[str, ...]
+    tls: Literal["require", "verify-full", "disable"]
+
+
+@dataclass(frozen=True)
+class BundledRedis:
+    """The queue and cache container."""
+
+    service: str
+    image: Image
+    password: Sensitive | None
+    data_memory: int
+    policy: str
+    limits: Limits
+    logs: LogLimits
+    aliases: tuple[str, ...] = ()
+    adopted_from: str = ""
+    volume: str = "redis-data"
+
+
+@dataclass(frozen=True)
+class ExternalRedis:
+    """A Redis server that somebody else runs."""
+
+    host: str
+    port: int
+    password: Sensitive | None
+
+
+@dataclass(frozen=True)
+class Host:
+    """The server as the configuration describes it."""
+
+    memory: int
+    cpus: int
+    disk: Literal["ssd", "nvme", "hdd"]
+    disk_size: int
+    address: str
+
+
+@dataclass(frozen=True)
+class BudgetLine:
+    """One row of the memory and log budget."""
+
+    name: str
+    count: int
+    memory: int
+    log: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything, for one environment."""
+
+    name: str
+    project: str
+    environment: str
+    target: Literal["compose", "minikube", "eks"]
+    app: str
+    domain: str
+    wildcard: bool
+    base_url: str
+    check_path: str
+    deployment_id: str
+    services: tuple[Service, ...]
+    jobs: tuple[Job, ...]
+    routes: tuple[Route, ...]
+    publications: tuple[Publication, ...]
+    volumes: tuple[Volume, ...]
+    networks: Mapping[str, bool]
+    build_only: tuple[Image, ...]
+    edge: Edge
+    postgres: BundledPostgres | ExternalPostgres | None
+    redis: BundledRedis | ExternalRedis | None
+    host: Host
+    logs_total: int
+    budget: tuple[BudgetLine, ...]
+    minimum_disk: int
+    minimum_memory: int
+    pull: Literal["missing", "always", "never"]
+    notices: tuple[Notice, ...]
+    override: Mapping[str, Any] | None
+    revision_key: Sensitive
+
+    def service(self, name: str) -> Service:
+        """The app service of that name. Raises KeyError."""
+        return next(service for service in self.services if service.name == name)

@@ -1,0 +1,181 @@
+"""Postgres: the secrets it needs, the variables it gives to the app, the container it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from moorage.app.adoption import AdoptedPostgres
+from moorage.app.extension import AppExtension, PostgresNeed
+from moorage.config.loading import LoadedConfig
+from moorage.config.rules import host_name, is_address
+from moorage.config.secrets import SecretNeed
+from moorage.errors import Problem
+from moorage.quantities import GIBIBYTE, MEBIBYTE
+from moorage.sensitive import Sensitive, Text
+from moorage.stack.model import BundledPostgres, ExternalPostgres, Host, Image, Limits, LogLimits
+from moorage.stack.tuning import SHARED_MEMORY, TuningBasis, tune
+
+SERVICE = "postgres"
+PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the name of a secret, not a secret
+SMALLEST_MEMORY = 256 * MEBIBYTE
+
+
+def needs(extension: AppExtension) -> list[SecretNeed]:
+    """The password, hexadecimal: a `%` or `/` in a database URL breaks some apps."""
+    if extension.requires.postgres is None:
+        return []
+    return [SecretNeed(PASSWORD, "password of the app's database role", "hex32")]
+
+
+def external_needs(extension: AppExtension) -> list[SecretNeed]:
+    """The password of somebody else's server, which only the operator knows."""
+    if extension.requires.postgres is None:
+        return []
+    return [SecretNeed(PASSWORD, "password of the role on your own Postgres server")]
+
+
+def values(extension: AppExtension, loaded: LoadedConfig, secrets: Mapping[str, Sensitive]) -> dict[str, Text]:
+    """What the app may interpolate to reach its database."""
+    need = extension.requires.postgres
+    if need is None:
+        return {}
+    config = loaded.config.postgres
+    external = config.mode == "external"
+    return {
+        "POSTGRES_HOST": (config.host or "unset") if external else SERVICE,
+        "POSTGRES_PORT": str(config.port) if external else "5432",
+        "POSTGRES_USER": (config.user or need.user) if external else need.user,
+        "POSTGRES_DB": (config.database or need.database) if external else need.database,
+        "POSTGRES_PASSWORD": secrets.get(PASSWORD, Sensitive("unset")),
+    }
+
+
+def problems(extension: AppExtension, loaded: LoadedConfig) -> Iterator[Problem]:
+    """What is wrong with the `postgres` block as a whole."""
+    config = loaded.config.postgres
+    if config.mode == "external":
+        if not config.host:
+            yield loaded.problem(("postgres", "host"), "is required when postgres.mode is external")
+        elif not is_address(config.host):
+            try:
+                host_name(config.host)
+            except ValueError as error:
+                if "." in config.host:
+                    yield loaded.problem(("postgres", "host"), str(error), value=config.host)
+    elif config.host:
+        yield loaded.problem(
+            ("postgres", "host"), "has no effect while postgres.mode is bundled", hint="set `mode: external`"
+        )
+    known = extension.requires.postgres.version if extension.requires.postgres else None
+    if known and config.mode == "bundled" and int(config.version) < int(known):
+        yield loaded.problem(
+            ("postgres", "version"), f"must be at least {known}, the version the app was made for", value=config.version
+        )
+    for name in config.parameters:
+        if name in ("config_file", "data_directory", "hba_file", "listen_addresses", "port"):
+            yield loaded.problem(
+                ("postgres", "parameters", name), "is set by moorage; it must not stand here", of_key=True
+            )
+
+
+def memory_limit(loaded: LoadedConfig, host: Host) -> int:
+    """The container's limit: as configured, else a quarter of the host, 512 MiB to 32 GiB."""
+    if loaded.config.postgres.memory:
+        return loaded.config.postgres.memory
+    quarter = host.memory // 4 // MEBIBYTE * MEBIBYTE
+    return max(512 * MEBIBYTE, min(quarter, 32 * GIBIBYTE))
+
+
+def usable_memory(limit: int, host: Host, others: int) -> int:
+    """What the server may really use: min(cgroup limit, host memory − the others), in bytes."""
+    return max(SMALLEST_MEMORY, min(limit, host.memory - others))
+
+
+def bundled(
+    need: PostgresNeed | None,
+    adopted: AdoptedPostgres | None,
+    loaded: LoadedConfig,
+    host: Host,
+    password: Sensitive | None,
+    others: int,
+    logs: LogLimits,
+) -> BundledPostgres | None:
+    """The database container for what the app requires or brings; `others` is the memory of everything else."""
+    if need is None and adopted is None:
+        return None
+    config = loaded.config.postgres
+    limit = memory_limit(loaded, host)
+    usable = usable_memory(limit, host, others)
+    cpus = max(1, (config.cpu or host.cpus * 1000) // 1000)
+    version = adopted.version if adopted else int(config.version)
+    basis = TuningBasis(usable, min(cpus, host.cpus), host.disk, host.disk_size, config.max_connections, version)
+    overrides = {**(adopted.parameters if adopted else {}), **config.parameters}
+    cpu = min(config.cpu or host.cpus * 1000, host.cpus * 1000)
+    limits = Limits(limit, min(limit, max(SMALLEST_MEMORY, limit // 2)), cpu, min(cpu, 250))
+    shared = max(SHARED_MEMORY, usable // 8 // MEBIBYTE * MEBIBYTE)
+    parameters = tune(basis, overrides)
+    if adopted is not None:
+        secret = adopted.password if isinstance(adopted.password, Sensitive) else Sensitive(adopted.password)
+        names = (*adopted.service.networks.values(), (adopted.service.container_name,))
+        return BundledPostgres(
+            service=adopted.service.name,
+            image=Image(config.image or adopted.image),
+            version=version,
+            user=adopted.user,
+            user_is_superuser=True,
+            password=secret,
+            databases=(adopted.database,),
+            parameters=parameters,
+            basis=_basis(usable, limit, host, others),
+            limits=limits,
+            logs=logs,
+            shared_memory=shared,
+            aliases=tuple(
+                sorted({alias for group in names for alias in group if alias and alias != adopted.service.name})
+            ),
+            adopted_from=adopted.service.name,
+            init_arguments=adopted.init_arguments or "--data-checksums",
+            init_files=adopted.init_files,
+            environment=adopted.environment,
+            volume=adopted.volume,
+        )
+    assert need is not None
+    assert password is not None
+    return BundledPostgres(
+        service=SERVICE,
+        image=Image(config.image or f"postgres:{config.version}"),
+        version=version,
+        user=need.user,
+        user_is_superuser=need.superuser,
+        password=password,
+        databases=(need.database, *need.databases),
+        parameters=parameters,
+        basis=_basis(usable, limit, host, others),
+        limits=limits,
+        logs=logs,
+        shared_memory=shared,
+    )
+
+
+def external(need: PostgresNeed | None, loaded: LoadedConfig, password: Sensitive | None) -> ExternalPostgres | None:
+    """The server that somebody else runs."""
+    config = loaded.config.postgres
+    if need is None or not config.host:
+        return None
+    return ExternalPostgres(
+        host=config.host,
+        port=config.port,
+        user=config.user or need.user,
+        password=password or Sensitive(""),
+        databases=(config.database or need.database, *need.databases),
+        tls=config.tls,
+    )
+
+
+def _basis(usable: int, limit: int, host: Host, others: int) -> str:
+    from moorage.quantities import human_size
+
+    return (
+        f"{human_size(usable)}: the smaller of the container's limit ({human_size(limit)}) and what the others "
+        f"({human_size(others)}) leave of the host ({human_size(host.memory)})"
+    )
