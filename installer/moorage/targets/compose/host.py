@@ -1,0 +1,75 @@
+"""The host's part: systemd units for boot and schedules, and a proposal for Docker's own settings."""
+
+from __future__ import annotations
+
+from moorage.formats import dump_json
+from moorage.stack.model import BundledPostgres, BundledRedis, Job, Stack
+from moorage.targets.compose.names import SOCKET_PROXY, TRAEFIK
+from moorage.targets.compose.schedule import calendars
+from moorage.templating import render_template
+from moorage.tree import Tree
+
+# Where the units look; `moorage up` fills in the deployment's own path when it installs them.
+FOLDER_MARK = "@COMPOSE_FOLDER@"
+README_MARK = "@README@"
+
+
+def add_files(stack: Stack, public: Tree) -> None:
+    """Units and daemon.json."""
+    docker = "/usr/bin/env docker compose"
+    running = " ".join(long_running_services(stack))
+    view = {
+        "project": stack.project,
+        "readme": README_MARK,
+        "compose_folder": FOLDER_MARK,
+        "start": f"{docker} start {running}",
+        "stop": f"{docker} stop",
+    }
+    public.add(f"host/systemd/{unit_name(stack)}.service", render_template("systemd/stack.service.j2", view))
+    for job in stack.jobs:
+        if job.run == "schedule":
+            _add_timer(stack, job, public)
+    public.add("host/docker/daemon.json", dump_json(_daemon(stack)))
+
+
+def unit_name(stack: Stack) -> str:
+    """The name of the stack's unit, without suffix."""
+    return f"moorage-{stack.project}"
+
+
+def long_running_services(stack: Stack) -> list[str]:
+    """The services that are expected to run all the time, in the order of the file."""
+    names = [TRAEFIK] + ([SOCKET_PROXY] if stack.edge.socket_proxy_image else [])
+    names += [
+        item.service for item in (stack.postgres, stack.redis) if isinstance(item, (BundledPostgres, BundledRedis))
+    ]
+    return names + [service.name for service in stack.services if not service.is_one_shot and service.replicas > 0]
+
+
+def _add_timer(stack: Stack, job: Job, public: Tree) -> None:
+    view = {
+        "project": stack.project,
+        "project_unit": f"{unit_name(stack)}.service",
+        "describe": job.describe or job.name,
+        "compose_folder": FOLDER_MARK,
+        "start": f"/usr/bin/env docker compose run --rm --no-deps -T {job.name}",
+        "timeout_seconds": job.timeout_seconds,
+        "schedule": job.schedule,
+        "calendars": calendars(job.schedule),
+    }
+    name = f"{unit_name(stack)}-{job.name}"
+    public.add(f"host/systemd/{name}.service", render_template("systemd/job.service.j2", view))
+    public.add(f"host/systemd/{name}.timer", render_template("systemd/job.timer.j2", view))
+
+
+def _daemon(stack: Stack) -> dict[str, object]:
+    """Docker's defaults for containers that nobody gave limits: those that the app or a person starts."""
+    settings: dict[str, object] = {
+        "log-driver": "json-file",
+        "log-opts": {"max-size": f"{stack.edge.logs.max_size // 1024}k", "max-file": str(stack.edge.logs.max_files)},
+        "live-restore": True,
+    }
+    if stack.edge.socket_proxy_image:
+        # An app that makes a network per project runs out of Docker's default pools after about thirty.
+        settings["default-address-pools"] = [{"base": "172.30.0.0/15", "size": 24}]
+    return settings

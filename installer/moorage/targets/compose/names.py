@@ -1,0 +1,34 @@
+"""Names and places that the Compose renderer and the deployer both rely on."""
+
+from __future__ import annotations
+
+COMPOSE_FOLDER = "compose"
+COMPOSE_FILE = "compose.yaml"
+BUILD_FILE = "build.yaml"
+OVERRIDE_FILE = "compose.yaml"
+FACTS_FILE = "stack.json"
+
+TRAEFIK = "traefik"
+EDGE_ROUTES = "edge-routes"
+SOCKET_PROXY = "socket-proxy"
+PLATFORM_SERVICES = (TRAEFIK, EDGE_ROUTES, SOCKET_PROXY)
+
+ROUTES_FILE = "traefik/dynamic/routes.yaml"
+ROLLOUT_FILE = "rollout.yaml"
+
+LABEL_REVISION = "moorage.revision"
+LABEL_DEPLOYMENT = "moorage.deployment"
+LABEL_ROLLOUT = "moorage.rollout"
+LABEL_JOB = "moorage.job"
+
+ASSETS_VARIABLE = "MOORAGE_ASSETS"
+
+
+def private_folder(environment: str) -> str:
+    """The folder of an environment's derived secrets, below the deployment folder."""
+    return f"secrets/{environment}/compose"
+
+
+def from_compose_folder(path: str) -> str:
+    """A path below the deployment folder as seen from `rendered/<environment>/compose/`."""
+    return f"../../../{path}"

@@ -1,0 +1,186 @@
+"""Platform services: static fragments, and the small seam of values that they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moorage.assets import asset
+from moorage.formats import dump_env, dump_yaml
+from moorage.quantities import MEBIBYTE, format_cpu
+from moorage.sensitive import Sensitive
+from moorage.stack.model import (
+    DATA_NETWORK,
+    EDGE_NETWORK,
+    BundledPostgres,
+    BundledRedis,
+    Limits,
+    Stack,
+)
+from moorage.targets.compose import edge
+from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK, from_compose_folder, private_folder
+from moorage.templating import render_template
+from moorage.tree import Tree
+
+_GENERATED = "Rendered by moorage; changes here are lost. Settings: moorage.yaml. Own changes: overrides/compose.yaml."
+
+
+def services(stack: Stack) -> dict[str, Any]:
+    """The platform services as Compose data: each extends its static fragment and adds names and places."""
+    result: dict[str, Any] = {TRAEFIK: _traefik(stack), EDGE_ROUTES: _extends("traefik.yaml", EDGE_ROUTES)}
+    if stack.edge.socket_proxy_image:
+        result[SOCKET_PROXY] = {**_extends("socket-proxy.yaml", SOCKET_PROXY), "networks": [SOCKET_PROXY]}
+    if isinstance(stack.postgres, BundledPostgres):
+        result[stack.postgres.service] = _postgres(stack.postgres)
+    if isinstance(stack.redis, BundledRedis):
+        result[stack.redis.service] = _redis(stack.redis)
+    return result
+
+
+def _extends(file: str, service: str) -> dict[str, Any]:
+    return {"extends": {"file": f"platform/{file}", "service": service}}
+
+
+def _traefik(stack: Stack) -> dict[str, Any]:
+    settings = stack.edge
+    data = _extends("traefik.yaml", TRAEFIK)
+    ports = (
+        [(settings.http_port, 80), (settings.https_port, 443)]
+        if settings.terminates_tls
+        else [(settings.http_port, 80)]
+    )
+    data["ports"] = [
+        {"target": inside, "published": str(outside), "host_ip": settings.address, "protocol": "tcp", "mode": "host"}
+        for outside, inside in ports
+    ]
+    networks: dict[str, Any] = {EDGE_NETWORK: {"aliases": ["traefik"]} if settings.socket_proxy_image else {}}
+    if settings.socket_proxy_image:
+        # The app attaches its own containers' networks to this one container by name.
+        networks[SOCKET_PROXY] = {}
+        data["depends_on"] = {SOCKET_PROXY: {"condition": "service_healthy"}}
+    data["networks"] = networks
+    volumes = []
+    if settings.tls_mode in ("files", "internal-ca"):
+        for source, target in ((settings.certificate_file, "/tls/tls.crt"), (settings.key_file, "/tls/tls.key")):
+            volumes.append(_bind(source, target))
+    if settings.acme and settings.acme.ca_file:
+        volumes.append(_bind(settings.acme.ca_file, "/etc/traefik/acme-ca.pem"))
+        data["environment"] = {"LEGO_CA_CERTIFICATES": "/etc/traefik/acme-ca.pem"}
+    if volumes:
+        data["volumes"] = volumes
+    return data
+
+
+def _bind(source: str, target: str) -> dict[str, Any]:
+    place = source if source.startswith("/") else from_compose_folder(source.removeprefix("./"))
+    return {"type": "bind", "source": place, "target": target, "read_only": True, "bind": {"create_host_path": False}}
+
+
+def _postgres(settings: BundledPostgres) -> dict[str, Any]:
+    data = _extends("postgres.yaml", "postgres")
+    data["networks"] = {DATA_NETWORK: {"aliases": list(settings.aliases)} if settings.aliases else {}}
+    data["volumes"] = [{"type": "volume", "source": settings.volume, "target": settings.data_path}]
+    if settings.environment:
+        data["environment"] = dict(sorted(settings.environment.items()))
+    return data
+
+
+def _redis(settings: BundledRedis) -> dict[str, Any]:
+    data = _extends("redis.yaml", "redis")
+    data["networks"] = {DATA_NETWORK: {"aliases": list(settings.aliases)} if settings.aliases else {}}
+    data["volumes"] = [{"type": "volume", "source": settings.volume, "target": "/data"}]
+    return data
+
+
+def parameters(stack: Stack) -> dict[str, str]:
+    """The values of `.env` that the fragments interpolate; revisions are added when all else is known."""
+    logs = stack.edge.logs
+    values = {
+        "MOORAGE_PRIVATE": from_compose_folder(private_folder(stack.environment)),
+        "MOORAGE_LOG_MAX_SIZE": f"{logs.max_size // 1024}k",
+        "MOORAGE_LOG_MAX_FILES": str(logs.max_files),
+        "MOORAGE_TRAEFIK_IMAGE": stack.edge.image.reference,
+        **_sizes("TRAEFIK", stack.edge.limits),
+    }
+    if stack.edge.socket_proxy_image:
+        values["MOORAGE_SOCKET_PROXY_IMAGE"] = stack.edge.socket_proxy_image.reference
+    if isinstance(stack.postgres, BundledPostgres):
+        values |= {
+            "MOORAGE_POSTGRES_IMAGE": stack.postgres.image.reference,
+            "MOORAGE_POSTGRES_SUPERUSER": stack.postgres.superuser,
+            "MOORAGE_POSTGRES_DATABASE": stack.postgres.databases[0]
+            if stack.postgres.user_is_superuser
+            else "postgres",
+            "MOORAGE_POSTGRES_INIT_ARGUMENTS": stack.postgres.init_arguments,
+            "MOORAGE_POSTGRES_SHARED_MEMORY": f"{stack.postgres.shared_memory // MEBIBYTE}m",
+            **_sizes("POSTGRES", stack.postgres.limits),
+        }
+    if isinstance(stack.redis, BundledRedis):
+        values |= {"MOORAGE_REDIS_IMAGE": stack.redis.image.reference, **_sizes("REDIS", stack.redis.limits)}
+    return values
+
+
+def _sizes(prefix: str, limits: Limits) -> dict[str, str]:
+    return {
+        f"MOORAGE_{prefix}_CPUS": format_cpu(limits.cpu),
+        f"MOORAGE_{prefix}_MEMORY": str(limits.memory),
+        f"MOORAGE_{prefix}_MEMORY_REQUEST": str(limits.memory_request),
+    }
+
+
+def add_files(stack: Stack, public: Tree, private: Tree) -> None:
+    """The platform's files, public and private."""
+    _add_fragment(public, "traefik.yaml", "publish-routes.sh")
+    public.add("compose/traefik/traefik.yaml", render_template("traefik/traefik.yaml.j2", edge.static_view(stack)))
+    public.add("compose/traefik/dynamic/routes.yaml", dump_yaml(edge.routes(stack), _GENERATED))
+    private.add("env/traefik.env", _env(dict(stack.edge.secret_environment)), 0o600)
+    if stack.edge.socket_proxy_image:
+        _add_fragment(public, "socket-proxy.yaml", "socket-proxy.cfg")
+    if isinstance(stack.postgres, BundledPostgres):
+        _add_postgres(stack.postgres, public, private)
+    if isinstance(stack.redis, BundledRedis):
+        _add_redis(stack.redis, public, private)
+
+
+def _add_fragment(public: Tree, *names: str) -> None:
+    for name in names:
+        public.add(f"compose/platform/{name}", asset("compose", name).read_bytes())
+
+
+def _add_postgres(settings: BundledPostgres, public: Tree, private: Tree) -> None:
+    _add_fragment(public, "postgres.yaml")
+    parameters = [{"name": item.name, "quoted": item.value.replace("'", "''")} for item in settings.parameters]
+    view = {
+        "basis": settings.basis,
+        "parameters": parameters,
+        "user": settings.user,
+        "superuser": settings.superuser,
+        "user_is_superuser": settings.user_is_superuser,
+        "reject_superuser": not settings.user_is_superuser,
+        "databases": settings.databases,
+    }
+    public.add("compose/postgres/postgresql.conf", render_template("postgres/postgresql.conf.j2", view))
+    public.add("compose/postgres/pg_hba.conf", render_template("postgres/pg_hba.conf.j2", view))
+    public.add("compose/postgres/ensure.sql", render_template("postgres/ensure.sql.j2", view))
+    if settings.user_is_superuser:
+        public.add("compose/postgres/init/.keep", "")
+        for path, content in settings.init_files.items():
+            public.add(f"compose/postgres/init/{path}", content, 0o755 if path.endswith(".sh") else 0o644)
+    else:
+        public.add("compose/postgres/init/10-roles.sql", render_template("postgres/roles.sql.j2", view))
+    private.add("files/postgres_password", settings.password.reveal(), 0o600)
+
+
+def _add_redis(settings: BundledRedis, public: Tree, private: Tree) -> None:
+    _add_fragment(public, "redis.yaml", "redis-start.sh")
+    view = {"data_memory": settings.data_memory, "policy": settings.policy}
+    public.add("compose/redis/redis.conf", render_template("redis/redis.conf.j2", view))
+    secret: dict[str, Sensitive] = {}
+    if settings.password is not None:
+        text = settings.password.reveal()
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        secret = {"REDISCLI_AUTH": settings.password, "REDIS_SECRET_SETTINGS": Sensitive(f'requirepass "{escaped}"')}
+    private.add("env/redis.env", _env(secret), 0o600)
+
+
+def _env(values: dict[str, Sensitive]) -> str:
+    return dump_env({name: value.reveal() for name, value in values.items()}, "Written by moorage. Secret.")

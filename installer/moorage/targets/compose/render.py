@@ -1,0 +1,284 @@
+"""Stack → the files of one server: Compose, Traefik, Postgres, Redis, systemd. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from moorage import __version__
+from moorage.formats import dump_env, dump_json, dump_yaml
+from moorage.quantities import format_cpu, human_size
+from moorage.stack.model import (
+    APP_NETWORK,
+    DATA_NETWORK,
+    EDGE_NETWORK,
+    BundledPostgres,
+    BundledRedis,
+    Image,
+    Service,
+    Stack,
+)
+from moorage.targets.base import Rendering
+from moorage.targets.compose import facts, host, platform, services
+from moorage.targets.compose.names import (
+    ASSETS_VARIABLE,
+    BUILD_FILE,
+    COMPOSE_FILE,
+    COMPOSE_FOLDER,
+    EDGE_ROUTES,
+    FACTS_FILE,
+    LABEL_DEPLOYMENT,
+    OVERRIDE_FILE,
+    SOCKET_PROXY,
+    TRAEFIK,
+    from_compose_folder,
+    private_folder,
+)
+from moorage.templating import render_template
+from moorage.tree import MANIFEST, Tree
+
+_HEADER = "Rendered by moorage; changes here are lost. Settings: moorage.yaml. Own changes: overrides/compose.yaml."
+
+
+def render(stack: Stack) -> Rendering:
+    """The rendered folder of a stack and, apart from it, the files with secrets. Same stack, same bytes."""
+    public, private = Tree(), Tree()
+    platform.add_files(stack, public, private)
+    for service in stack.services:
+        services.add_files(service, public, private)
+        _add_secret_environment(service, private)
+    host.add_files(stack, public)
+    revisions = _revisions(stack, public, private)
+    public.add(f"{COMPOSE_FOLDER}/{COMPOSE_FILE}", dump_yaml(_compose_file(stack, revisions), _HEADER))
+    public.add(f"{COMPOSE_FOLDER}/.env", dump_env(_parameters(stack, revisions), _HEADER))
+    builds = _build_file(stack)
+    if builds["services"]:
+        public.add(f"{COMPOSE_FOLDER}/{BUILD_FILE}", dump_yaml(builds, _HEADER))
+    public.add("README.md", render_template("rendered/README.md.j2", _readme_view(stack, bool(builds["services"]))))
+    public.add(FACTS_FILE, dump_json(facts.facts(stack, revisions)))
+    for tree in (public, private):
+        manifest = tree.manifest(moorage=__version__, environment=stack.environment, target=stack.target)
+        tree.add(MANIFEST, manifest, 0o600 if tree is private else 0o644)
+    return Rendering(public, private)
+
+
+def _add_secret_environment(service: Service, private: Tree) -> None:
+    if service.secret_environment:
+        values = {name: value.reveal() for name, value in service.secret_environment.items()}
+        private.add(f"env/{service.name}.env", dump_env(values, "Written by moorage. Secret."), 0o600)
+
+
+def _compose_file(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
+    content: dict[str, Any] = {"name": stack.project}
+    content["services"] = platform.services(stack)
+    for service in stack.services:
+        content["services"][service.name] = services.app_service(stack, service, revisions[service.name])
+    for job in stack.jobs:
+        content["services"][job.name] = services.job_service(
+            stack, job, stack.service(job.service), revisions[job.name]
+        )
+    content["networks"] = _networks(stack)
+    content["volumes"] = _volumes(stack)
+    if isinstance(stack.postgres, BundledPostgres):
+        place = from_compose_folder(f"{private_folder(stack.environment)}/files/postgres_password")
+        content["secrets"] = {"postgres_password": {"file": place}}
+    return content
+
+
+def _networks(stack: Stack) -> dict[str, Any]:
+    networks: dict[str, Any] = {EDGE_NETWORK: {}, APP_NETWORK: {}}
+    if stack.postgres or stack.redis:
+        # No way out: a database has no business on the internet.
+        networks[DATA_NETWORK] = {"internal": True}
+    if stack.edge.socket_proxy_image:
+        networks[SOCKET_PROXY] = {"internal": True}
+    for name, internal in stack.networks.items():
+        networks.setdefault(name, {"internal": True} if internal else {})
+    used = {name for service in stack.services for name in service.networks}
+    return {name: value for name, value in networks.items() if name != APP_NETWORK or name in used}
+
+
+def _volumes(stack: Stack) -> dict[str, Any]:
+    labels = {LABEL_DEPLOYMENT: stack.deployment_id}
+    volumes: dict[str, Any] = {"edge-routes": {}, "edge-acme": {"labels": labels}}
+    for item in (stack.postgres, stack.redis):
+        if isinstance(item, (BundledPostgres, BundledRedis)):
+            volumes[item.volume] = {"labels": labels}
+    for volume in stack.volumes:
+        data: dict[str, Any] = {"labels": {**volume.labels, **labels}}
+        if volume.fixed_name:
+            data["name"] = volume.fixed_name
+        if volume.external:
+            data = {"name": volume.fixed_name or volume.name, "external": True}
+        volumes[volume.name] = data
+    return volumes
+
+
+def _parameters(stack: Stack, revisions: dict[str, str]) -> dict[str, str]:
+    values = platform.parameters(stack)
+    for variable, service in _platform_revisions(stack).items():
+        values[variable] = revisions[service]
+    files = [COMPOSE_FILE]
+    if stack.override is not None:
+        files.append(from_compose_folder(f"overrides/{OVERRIDE_FILE}"))
+    return {**values, "COMPOSE_FILE": ":".join(files), "COMPOSE_PATH_SEPARATOR": ":"}
+
+
+def _platform_revisions(stack: Stack) -> dict[str, str]:
+    names = {"MOORAGE_TRAEFIK_REVISION": TRAEFIK, "MOORAGE_ROUTES_REVISION": EDGE_ROUTES}
+    if stack.edge.socket_proxy_image:
+        names["MOORAGE_SOCKET_PROXY_REVISION"] = SOCKET_PROXY
+    if isinstance(stack.postgres, BundledPostgres):
+        names["MOORAGE_POSTGRES_REVISION"] = stack.postgres.service
+    if isinstance(stack.redis, BundledRedis):
+        names["MOORAGE_REDIS_REVISION"] = stack.redis.service
+    return names
+
+
+def _revisions(stack: Stack, public: Tree, private: Tree) -> dict[str, str]:
+    """A fingerprint of everything that makes a container what it is; a changed one means a new container.
+
+    Keyed by a secret of the deployment, so that nobody can guess a weak password from a committed folder.
+    """
+    values = platform.parameters(stack)
+    seam = platform.services(stack)
+    parts: dict[str, object] = {}
+    for name, fragment, prefix in _platform_parts(stack):
+        files = {
+            path: file.digest for path, file in public.files.items() if path.startswith(prefix) or path == fragment
+        }
+        secrets = {path: file.digest for path, file in private.files.items() if path in _platform_secrets(name)}
+        parts[name] = [seam[_service_of(stack, name)], files, secrets, _own_parameters(name, values)]
+    parts[EDGE_ROUTES] = public.files["compose/traefik/dynamic/routes.yaml"].digest
+    result = {_service_of(stack, name): _fingerprint(stack, name, part) for name, part in parts.items()}
+    for service in stack.services:
+        result[service.name] = _fingerprint(stack, service.name, _service_part(stack, service, public, private))
+    for job in stack.jobs:
+        service = stack.service(job.service)
+        part = [_service_part(stack, service, public, private), list(job.command), job.run, str(job.limits)]
+        result[job.name] = _fingerprint(stack, job.name, part)
+    return result
+
+
+def _platform_parts(stack: Stack) -> list[tuple[str, str, str]]:
+    """Kind, fragment and the folder of its files."""
+    parts = [(TRAEFIK, "compose/platform/traefik.yaml", "compose/traefik/traefik.yaml")]
+    if stack.edge.socket_proxy_image:
+        parts.append((SOCKET_PROXY, "compose/platform/socket-proxy.yaml", "compose/platform/socket-proxy.cfg"))
+    if isinstance(stack.postgres, BundledPostgres):
+        parts.append(("postgres", "compose/platform/postgres.yaml", "compose/postgres/postgresql.conf"))
+    if isinstance(stack.redis, BundledRedis):
+        parts.append(("redis", "compose/platform/redis.yaml", "compose/redis/"))
+    return parts
+
+
+def _platform_secrets(kind: str) -> tuple[str, ...]:
+    # The database's own password file matters only when its data is created; a new one is set by SQL.
+    return {TRAEFIK: ("env/traefik.env",), "redis": ("env/redis.env",)}.get(kind, ())
+
+
+def _own_parameters(kind: str, values: dict[str, str]) -> dict[str, str]:
+    prefixes = (f"MOORAGE_{kind.upper().replace('-', '_')}_", "MOORAGE_LOG_", "MOORAGE_PRIVATE")
+    return {key: value for key, value in values.items() if key.startswith(prefixes)}
+
+
+def _service_of(stack: Stack, kind: str) -> str:
+    if kind == "postgres" and isinstance(stack.postgres, BundledPostgres):
+        return stack.postgres.service
+    if kind == "redis" and isinstance(stack.redis, BundledRedis):
+        return stack.redis.service
+    return kind
+
+
+def _service_part(stack: Stack, service: Service, public: Tree, private: Tree) -> list[object]:
+    prefixes = (f"compose/files/{service.name}/", f"files/{service.name}/")
+    files = {
+        path: file.digest
+        for tree in (public, private)
+        for path, file in tree.files.items()
+        if path.startswith(prefixes)
+    }
+    secret = private.files.get(f"env/{service.name}.env")
+    data = services.app_service(stack, service, "")
+    # The number of containers and what must be started first do not change a container.
+    data.pop("depends_on", None)
+    data["deploy"] = {key: value for key, value in data["deploy"].items() if key != "replicas"}
+    return [data, files, secret.digest if secret else ""]
+
+
+def _fingerprint(stack: Stack, name: str, part: object) -> str:
+    override = (stack.override or {}).get("services")
+    own = override.get(name) if isinstance(override, dict) else None
+    text = json.dumps([part, own], sort_keys=True, default=str)
+    return hmac.new(stack.revision_key.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _build_file(stack: Stack) -> dict[str, Any]:
+    """What `docker compose -f build.yaml build` makes; apart from the stack, because it needs the sources."""
+    named = [(service.name, service.image) for service in stack.services]
+    named += [(image.reference.rpartition("/")[2].partition(":")[0], image) for image in stack.build_only]
+    content: dict[str, Any] = {}
+    seen: set[str] = set()
+    for name, image in named:
+        if image.build is None or image.reference in seen:
+            continue
+        seen.add(image.reference)
+        content[name] = {"image": image.reference, "build": _build(image)}
+    return {"name": f"{stack.project}-build", "services": content}
+
+
+def _build(image: Image) -> dict[str, Any]:
+    assert image.build is not None
+    build = image.build
+    # The folder of the sources is a variable: it differs per machine, the rendered text must not.
+    context = build.context.removeprefix("./").strip("/")
+    base = f"${{{ASSETS_VARIABLE}}}"
+    data: dict[str, Any] = {"context": base if context in ("", ".") else f"{base}/{context}"}
+    if build.dockerfile:
+        data["dockerfile"] = build.dockerfile
+    if build.target:
+        data["target"] = build.target
+    if build.arguments:
+        data["args"] = dict(sorted(build.arguments.items()))
+    if build.additional_contexts:
+        data["additional_contexts"] = dict(sorted(build.additional_contexts.items()))
+    return {**data, **build.other}
+
+
+def _readme_view(stack: Stack, builds: bool) -> dict[str, Any]:
+    rows = [("traefik", stack.edge.image, stack.edge.limits, stack.edge.logs)]
+    rows += [
+        (item.service, item.image, item.limits, item.logs)
+        for item in (stack.postgres, stack.redis)
+        if isinstance(item, (BundledPostgres, BundledRedis))
+    ]
+    rows += [(service.name, service.image, service.limits, service.logs) for service in stack.services]
+    volumes = [volume.fixed_name or f"{stack.project}_{volume.name}" for volume in stack.volumes]
+    volumes += [
+        f"{stack.project}_{item.volume}"
+        for item in (stack.postgres, stack.redis)
+        if isinstance(item, (BundledPostgres, BundledRedis))
+    ]
+    return {
+        "project": stack.project,
+        "app_words": f" and the app `{stack.app}`",
+        "private": f"secrets/{stack.environment}/",
+        "builds": builds,
+        "build_command": f"{ASSETS_VARIABLE}=FOLDER-OF-THE-SOURCES docker compose -f {BUILD_FILE} build",
+        "volumes": ", ".join(f"`{name}`" for name in sorted(volumes)) or "none",
+        "postgres": isinstance(stack.postgres, BundledPostgres),
+        "redis": isinstance(stack.redis, BundledRedis),
+        "timer_words": ", and a timer per scheduled job" if any(job.run == "schedule" for job in stack.jobs) else "",
+        "services": [
+            {
+                "name": name,
+                "image": f"`{image.reference}`",
+                "memory": human_size(limits.memory),
+                "cpus": format_cpu(limits.cpu),
+                "log": human_size(logs.budget),
+            }
+            for name, image, limits, logs in rows
+        ],
+    }
