@@ -1,0 +1,3 @@
+"""Notes: the small demo application that moorage installs, backs up and moves in its own tests."""
+
+VERSION = "1.0.0"
