@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets as random_source
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moorage.app.adoption import adopt
 from moorage.app.compose_file import find_compose_file, read_app, read_extension
 from moorage.app.extension import AppExtension
 from moorage.app.model import App
-from moorage.app.variables import env_problems, optional_secrets, secret_needs, used_names, variable_values
+from moorage.app.variables import env_problems, secret_needs, used_names, variable_values
 from moorage.assets import asset, builtin_apps
+from moorage.config import authority
 from moorage.config.loading import (
     LoadedConfig,
     environment_names,
@@ -33,6 +36,9 @@ from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
 from moorage.targets.base import Rendering
 from moorage.words import nearest
+
+if TYPE_CHECKING:
+    from moorage.targets.compose.facts import StackFacts
 
 
 @dataclass(frozen=True)
@@ -71,15 +77,19 @@ def open_deployment(
     folder: Path,
     environment: str = "",
     *,
+    document: Document | None = None,
+    given: Mapping[str, Sensitive] | None = None,
     write_secrets: bool = False,
     random_bytes: RandomBytes = random_source.token_bytes,
+    now: datetime | None = None,
 ) -> Deployment:
     """Read config, app and secrets and build the stack.
 
     Raises InputError with every problem of both files before anything is written. With `write_secrets`
-    missing secrets are made once and kept; without, they are stand-ins for a check.
+    missing secrets are made once and kept; without, they are stand-ins for a check. `document` is read
+    instead of moorage.yaml and `given` are secrets that are not kept yet: `init` tries both before it writes.
     """
-    document = load_document(folder)
+    document = document or load_document(folder)
     environment = environment or environment_names(document)[0]
     unknown = environment_problem(document, environment)
     if unknown is not None:
@@ -92,28 +102,23 @@ def open_deployment(
     if source is None:
         raise InputError(problems)
     extension, _ = read_extension(source, app_folder)
-    store = SecretStore(folder, environment, random_bytes)
+    store = SecretStore(folder, environment, random_bytes, given or {})
     needs = _secret_needs(extension, loaded)
     secrets = store.resolve(needs, write=False)
     reading = _read(loaded, folder, source, app_folder, secrets, store)
     problems.extend(reading.problems)
+    problems.extend(_certificate_problems(loaded, folder))
     if problems:
         raise InputError(problems)
-    if write_secrets and (secrets.generated or not (store.folder / "recovery.key").exists()):
+    if write_secrets:
         secrets = store.resolve(needs, write=True)
+        _ensure_authority(loaded, folder, now or datetime.now(timezone.utc))
         reading = _read(loaded, folder, source, app_folder, secrets, store)
     assert reading.stack is not None
     assert reading.app is not None
     base = loaded.config.images.source
-    return Deployment(
-        folder,
-        environment,
-        reading.stack,
-        secrets,
-        reading.app,
-        loaded,
-        (folder / base).resolve() if base else app_folder,
-    )
+    sources = (folder / base).resolve() if base else app_folder.resolve()
+    return Deployment(folder, environment, reading.stack, secrets, reading.app, loaded, sources)
 
 
 def validate(folder: Path) -> tuple[Deployment, ...]:
@@ -136,6 +141,44 @@ def render(stack: Stack) -> Rendering:
     from moorage.targets.compose.render import render as render_compose
 
     return render_compose(stack)
+
+
+def chosen_environment(folder: Path, environment: str = "") -> str:
+    """The environment that is meant: the named one, or the default. Raises InputError for an unknown name."""
+    document = load_document(folder)
+    chosen = environment or environment_names(document)[0]
+    unknown = environment_problem(document, chosen)
+    if unknown is not None:
+        raise InputError([unknown])
+    return chosen
+
+
+def names_of_environments(folder: Path) -> tuple[str, ...]:
+    """All environments of a deployment folder, the default first."""
+    return environment_names(load_document(folder))
+
+
+def secret_needs_of(folder: Path, environment: str) -> list[SecretNeed]:
+    """The secrets that an environment uses, in the order of the app's file."""
+    document = load_document(folder)
+    loaded, problems = load_config(document, environment)
+    if loaded is None:
+        raise InputError(problems)
+    source, app_folder, found = _open_app(loaded, folder)
+    if source is None:
+        raise InputError(found)
+    extension, _ = read_extension(source, app_folder)
+    return _secret_needs(extension, loaded)
+
+
+def facts_of_stack(stack: Stack) -> StackFacts:
+    """What the deployer will be told of a stack."""
+    import json
+
+    from moorage.targets.compose.facts import read_facts
+    from moorage.targets.compose.names import FACTS_FILE
+
+    return read_facts(json.loads(render(stack).public.files[FACTS_FILE].content))
 
 
 def _open_app(loaded: LoadedConfig, folder: Path) -> tuple[Document | None, Path, list[Problem]]:
@@ -184,13 +227,13 @@ def _read(
     reading = _Reading()
     extension, reader = read_extension(source, app_folder)
     builtin = is_builtin_name(loaded.config.app) and loaded.config.app in builtin_apps()
-    reading.problems.extend(_missing_secrets(extension, secrets, loaded))
+    reading.problems.extend(_missing_secrets(secrets, loaded))
     platform = {
         **platform_values(loaded),
         **postgres_platform.values(extension, loaded, secrets.values),
         **redis_platform.values(extension, loaded, secrets.values),
     }
-    values = variable_values(extension, loaded, platform, _known_secrets(extension, secrets), reader)
+    values = variable_values(extension, loaded, platform, _known_secrets(secrets), reader)
     used = used_names(source.value)
     reading.problems.extend(reader.problems)
     reading.problems.extend(env_problems(extension, loaded, builtin=builtin, used=used))
@@ -209,7 +252,13 @@ def _read(
     reading.problems.extend(problem for problem in app.problems if problem not in known)
     adoption = adopt(app, loaded.config.postgres.version, loaded.config.redis.version)
     stack, problems = build_stack(
-        loaded, app, adoption, secrets, override=_override(folder), revision_key=_revision_key(store)
+        loaded,
+        app,
+        adoption,
+        secrets,
+        override=_override(folder),
+        certificate_digest=authority.digest(*_certificate_files(loaded, folder)),
+        revision_key=_revision_key(store),
     )
     reading.problems.extend(problems)
     reading.app = app
@@ -227,20 +276,49 @@ def _adoptable(loaded: LoadedConfig, extension: AppExtension) -> frozenset[str]:
     return frozenset(kind for kind, adopt_it in wanted.items() if adopt_it)
 
 
-def _known_secrets(extension: AppExtension, secrets: SecretValues) -> dict[str, Sensitive]:
+def _known_secrets(secrets: SecretValues) -> dict[str, Sensitive]:
     """Secrets with their values; optional ones that nobody set are empty."""
-    return {**{name: Sensitive("") for name in optional_secrets(extension)}, **secrets.values}
+    return {**{need.name: Sensitive("") for need in secrets.missing if need.optional}, **secrets.values}
 
 
-def _missing_secrets(extension: AppExtension, secrets: SecretValues, loaded: LoadedConfig) -> list[Problem]:
-    optional = optional_secrets(extension)
+def _missing_secrets(secrets: SecretValues, loaded: LoadedConfig) -> list[Problem]:
     return [
         loaded.problem(
             ("secrets",), f"the secret {need.name} has no value ({need.why})", hint=f"`moorage secrets set {need.name}`"
         )
         for need in secrets.missing
-        if need.name not in optional
+        if not need.optional
     ]
+
+
+def _certificate_files(loaded: LoadedConfig, folder: Path) -> tuple[Path, ...]:
+    """The certificate and key that Traefik mounts, if it does."""
+    tls = loaded.config.tls
+    if tls.mode == "internal-ca":
+        files = authority.AuthorityFiles(folder / "secrets" / loaded.environment / "tls")
+        return files.certificate, files.key
+    return tuple(folder / name for name in (tls.certificate, tls.key) if name) if tls.mode == "files" else ()
+
+
+def _certificate_problems(loaded: LoadedConfig, folder: Path) -> list[Problem]:
+    """Files that `tls` names and that are not there."""
+    tls = loaded.config.tls
+    named = {"certificate": tls.certificate, "key": tls.key} if tls.mode == "files" else {}
+    if tls.mode == "letsencrypt":
+        named["acme_ca_file"] = tls.acme_ca_file
+    return [
+        loaded.problem(
+            ("tls", key), "the file does not exist", value=name, hint="the path starts at the folder of moorage.yaml"
+        )
+        for key, name in named.items()
+        if name and not (folder / name).is_file()
+    ]
+
+
+def _ensure_authority(loaded: LoadedConfig, folder: Path, now: datetime) -> None:
+    if loaded.config.tls.mode == "internal-ca":
+        domain = loaded.config.domain.name
+        authority.ensure(folder / "secrets" / loaded.environment / "tls", domain, (domain, f"*.{domain}"), now)
 
 
 def _override(folder: Path) -> dict[str, Any] | None:

@@ -39,11 +39,13 @@ def run(
     stdin: str | bytes | None = None,
     timeout_seconds: float | None = None,
     check: bool = True,
+    keep_open: Sequence[int] = (),
 ) -> Result:
     """Run to the end and capture both streams.
 
     Raises CommandFailed for a non-zero status (unless `check` is false) and MoorageError when the
-    program is missing or the time is over. What goes to `stdin` is never shown.
+    program is missing or the time is over. What goes to `stdin` is never shown. The program inherits the
+    file descriptors in `keep_open`.
     """
     try:
         finished = subprocess.run(
@@ -55,6 +57,7 @@ def run(
             capture_output=True,
             timeout=timeout_seconds,
             check=False,
+            pass_fds=tuple(keep_open),
         )
     except FileNotFoundError:
         raise _missing(command[0], folder) from None
@@ -79,8 +82,8 @@ def attach(command: Sequence[str], *, folder: Path | None = None, environment: M
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     # The operator's shell must not change what a rendered folder means: Compose lets shell variables
-    # win over its .env file, and COMPOSE_* would choose other files.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
+    # win over its .env file, COMPOSE_* would choose other files and MOORAGE_* other sizes.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "MOORAGE_"))}
     return {**kept, **(extra or {})}
 
 

@@ -102,6 +102,10 @@ class AppExtension(Model):
         False,
         description="Whether the app starts containers itself whose routes Traefik must find (through a read-only socket proxy).",
     )
+    project_networks: str = Field(
+        "",
+        description="Pattern of the networks that the app makes for its containers (`studio-*`); Traefik joins them again after an update.",
+    )
     check_path: RoutePath = Field("/", description="The path that shows from outside that the app works.")
     minimum_memory: Size | None = Field(None, description="Main memory that the host should have.")
     minimum_disk: Size | None = Field(None, description="Free disk that the host should have.")

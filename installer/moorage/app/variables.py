@@ -48,7 +48,13 @@ def looks_secret(name: str, value: str) -> bool:
 def secret_needs(extension: AppExtension, loaded: LoadedConfig) -> list[SecretNeed]:
     """The secrets that the app's file asks for; platform services add their own."""
     needs = [
-        SecretNeed(name, variable.describe or "the app's own secret", variable.generate or "", variable.prefix)
+        SecretNeed(
+            name,
+            variable.describe or "the app's own secret",
+            variable.generate or "",
+            variable.prefix,
+            optional=not variable.generate and not variable.required,
+        )
         for name, variable in extension.variables.items()
         if variable.secret
     ]
@@ -59,15 +65,6 @@ def secret_needs(extension: AppExtension, loaded: LoadedConfig) -> list[SecretNe
         if name not in declared
     )
     return needs
-
-
-def optional_secrets(extension: AppExtension) -> frozenset[str]:
-    """Secrets that may stay unset: neither generated nor required."""
-    return frozenset(
-        name
-        for name, variable in extension.variables.items()
-        if variable.secret and not variable.generate and not variable.required
-    )
 
 
 def variable_values(

@@ -40,6 +40,7 @@ class SecretNeed:
     generator: str = ""
     prefix: str = ""
     source: str = ""
+    optional: bool = False
 
 
 @dataclass
@@ -55,10 +56,17 @@ class SecretValues:
 class SecretStore:
     """The secrets folder of a deployment, seen from one environment."""
 
-    def __init__(self, folder: Path, environment: str, random_bytes: RandomBytes = random_source.token_bytes) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: str,
+        random_bytes: RandomBytes = random_source.token_bytes,
+        given: Mapping[str, Sensitive] | None = None,
+    ) -> None:
         self.folder = folder / FOLDER
         self.values_folder = self.folder / environment / "values"
         self._random_bytes = random_bytes
+        self._given = given or {}
 
     def names(self) -> tuple[str, ...]:
         """The names of the secrets that exist, sorted."""
@@ -71,7 +79,7 @@ class SecretStore:
         try:
             return Sensitive((self.values_folder / name).read_text(encoding="utf-8").removesuffix("\n"))
         except FileNotFoundError:
-            return None
+            return self._given.get(name)
         except PermissionError:
             raise MoorageError(
                 f"the secret {name} may not be read by this user", f"look at the owner of {self.values_folder}"

@@ -55,6 +55,7 @@ def build_stack(
     secrets: SecretValues,
     *,
     override: Mapping[str, Any] | None,
+    certificate_digest: str,
     revision_key: Sensitive,
 ) -> tuple[Stack | None, list[Problem]]:
     """The complete stack, or None with the problems that stand in its way."""
@@ -89,7 +90,14 @@ def build_stack(
         routes_of={(route.service, route.port) for route in routes},
         published={(item.service, item.container_port) for item in publications},
     )
-    edge = edge_platform.build(loaded, host, secrets.values, logs, socket_proxy=app.extension.creates_containers)
+    edge = edge_platform.build(
+        loaded,
+        host,
+        secrets.values,
+        logs,
+        socket_proxy=app.extension.creates_containers,
+        certificate_digest=certificate_digest,
+    )
     password = secrets.values.get(postgres_platform.PASSWORD)
     postgres: BundledPostgres | ExternalPostgres | None
     redis: BundledRedis | ExternalRedis | None
@@ -137,6 +145,7 @@ def build_stack(
         notices=(*app.notices, *draft.notices),
         override=override,
         revision_key=revision_key,
+        project_networks=app.extension.project_networks,
     )
     return stack, []
 

@@ -191,6 +191,7 @@ class Edge:
     acme: Acme | None
     certificate_file: str
     key_file: str
+    certificate_digest: str
     address: str
     http_port: int
     https_port: int
@@ -347,6 +348,7 @@ class Stack:
     notices: tuple[Notice, ...]
     override: Mapping[str, Any] | None
     revision_key: Sensitive
+    project_networks: str = ""
 
     def service(self, name: str) -> Service:
         """The app service of that name. Raises KeyError."""

@@ -265,7 +265,7 @@ class ServiceBuilder:
         kind = service.restart.partition(":")[0]
         if service.profiles or awaited or kind == "no":
             return service.restart if kind == "on-failure" else "no"
-        return service.restart if kind == "on-failure" else "unless-stopped"
+        return service.restart if kind == "on-failure" else "always"
 
     def _rollout(self, service: AppService, mounts: tuple[Mount, ...], container_name: str) -> Rollout:
         wanted = service.extension.rollout

@@ -86,9 +86,11 @@ def build(
     logs: LogLimits,
     *,
     socket_proxy: bool,
+    certificate_digest: str,
 ) -> Edge:
-    """The finished edge."""
+    """The finished edge; `certificate_digest` changes when a certificate file was renewed."""
     config, tls = loaded.config, loaded.config.tls
+    own_authority = f"secrets/{loaded.environment}/tls"
     environment = {name: secrets[name] for name in (CLOUDFLARE_TOKEN, DASHBOARD_USERS) if name in secrets}
     dashboard = config.edge.dashboard
     cpu = min(1000, host.cpus * 1000)
@@ -96,8 +98,9 @@ def build(
         image=Image(f"traefik:{config.edge.version}"),
         tls_mode=tls.mode,
         acme=_acme(loaded),
-        certificate_file=tls.certificate or "",
-        key_file=tls.key or "",
+        certificate_file=f"{own_authority}/server.crt" if tls.mode == "internal-ca" else tls.certificate or "",
+        key_file=f"{own_authority}/server.key" if tls.mode == "internal-ca" else tls.key or "",
+        certificate_digest=certificate_digest,
         address=config.edge.address,
         http_port=config.edge.http_port,
         https_port=config.edge.https_port,

@@ -1,13 +1,9 @@
-"""What the deployer must know and Compose files cannot say: `stack.json` in the rendered folder."""
+"""`stack.json` in the rendered folder: what the deployer must know and Compose files cannot say."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-from moorage.stack.model import BundledPostgres, BundledRedis, Service, Stack
-from moorage.targets.compose.host import long_running_services, unit_name
-from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
 
 
 @dataclass(frozen=True)
@@ -78,8 +74,9 @@ class StackFacts:
     routes: tuple[RouteFacts, ...]
     postgres_service: str = ""
     postgres_superuser: str = ""
-    attach_project_networks: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    postgres_version: int = 0
+    postgres_volume: str = ""
+    project_networks: str = ""
 
     def service(self, name: str) -> ServiceFacts:
         """The service of that name. Raises KeyError."""
@@ -87,105 +84,6 @@ class StackFacts:
             if service.name == name:
                 return service
         raise KeyError(name)
-
-
-def facts(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
-    """The facts as plain data."""
-    postgres = stack.postgres if isinstance(stack.postgres, BundledPostgres) else None
-    built = StackFacts(
-        project=stack.project,
-        environment=stack.environment,
-        deployment_id=stack.deployment_id,
-        domain=stack.domain,
-        base_url=stack.base_url,
-        check_path=stack.check_path,
-        tls_mode=stack.edge.tls_mode,
-        acme_server=stack.edge.acme.server if stack.edge.acme else "",
-        address=stack.edge.address,
-        http_port=stack.edge.http_port,
-        https_port=stack.edge.https_port if stack.edge.terminates_tls else 0,
-        unit=unit_name(stack),
-        build_base=next((item.image.build_base for item in stack.services if item.image.build), ""),
-        pull=stack.pull,
-        running=tuple(long_running_services(stack)),
-        volumes=tuple(_volume_names(stack)),
-        external_volumes=tuple(volume.fixed_name or volume.name for volume in stack.volumes if volume.external),
-        build_only=tuple(image.reference for image in stack.build_only),
-        services=(*_platform(stack, revisions), *(_app(stack, item, revisions[item.name]) for item in stack.services)),
-        jobs=tuple(JobFacts(job.name, job.service, job.run, job.timeout_seconds, job.describe) for job in stack.jobs),
-        routes=tuple(
-            RouteFacts(route.service, host, (*route.paths, *route.exact)[0])
-            for route in stack.routes
-            for host in route.hosts
-            if route.paths or route.exact
-        ),
-        postgres_service=postgres.service if postgres else "",
-        postgres_superuser=postgres.superuser if postgres else "",
-        attach_project_networks=stack.edge.socket_proxy_image is not None,
-    )
-    plain: dict[str, Any] = _plain(built)
-    return plain
-
-
-def _volume_names(stack: Stack) -> list[str]:
-    names = [f"{stack.project}_edge-routes", f"{stack.project}_edge-acme"]
-    for item in (stack.postgres, stack.redis):
-        if isinstance(item, (BundledPostgres, BundledRedis)):
-            names.append(f"{stack.project}_{item.volume}")
-    names += [volume.fixed_name or f"{stack.project}_{volume.name}" for volume in stack.volumes if not volume.external]
-    return names
-
-
-def _platform(stack: Stack, revisions: dict[str, str]) -> list[ServiceFacts]:
-    edge = stack.edge.image.reference
-    result = [
-        ServiceFacts(TRAEFIK, "edge", edge, revisions[TRAEFIK]),
-        ServiceFacts(EDGE_ROUTES, "edge", edge, revisions[EDGE_ROUTES], one_shot=True, has_health_check=False),
-    ]
-    if stack.edge.socket_proxy_image:
-        result.append(
-            ServiceFacts(SOCKET_PROXY, "edge", stack.edge.socket_proxy_image.reference, revisions[SOCKET_PROXY])
-        )
-    if isinstance(stack.postgres, BundledPostgres):
-        name = stack.postgres.service
-        result.append(
-            ServiceFacts(
-                name, "postgres", stack.postgres.image.reference, revisions[name], startup_seconds=300, stop_seconds=120
-            )
-        )
-    if isinstance(stack.redis, BundledRedis):
-        name = stack.redis.service
-        result.append(ServiceFacts(name, "redis", stack.redis.image.reference, revisions[name], stop_seconds=60))
-    return result
-
-
-def _app(stack: Stack, service: Service, revision: str) -> ServiceFacts:
-    mode, _, other = service.network_mode.partition(":")
-    return ServiceFacts(
-        name=service.name,
-        kind="app",
-        image=service.image.reference,
-        revision=revision,
-        replicas=service.replicas,
-        rollout=service.rollout,
-        one_shot=service.is_one_shot,
-        startup_seconds=service.startup_seconds,
-        stop_seconds=service.stop_grace_seconds,
-        has_health_check=service.health_check is not None and not service.health_check.disabled,
-        port=next((route.port for route in stack.routes if route.service == service.name), service.port),
-        probe_path=service.probe.path if service.probe else "",
-        needs=tuple(sorted(service.depends_on)),
-        follows=other if mode == "service" else "",
-        builds=service.image.build is not None,
-    )
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def read_facts(data: dict[str, Any]) -> StackFacts:

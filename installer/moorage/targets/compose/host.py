@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from moorage.formats import dump_json
 from moorage.stack.model import BundledPostgres, BundledRedis, Job, Stack
-from moorage.targets.compose.names import SOCKET_PROXY, TRAEFIK
+from moorage.targets.compose.names import FOLDER_MARK, README_MARK, SOCKET_PROXY, TRAEFIK
 from moorage.targets.compose.schedule import calendars
 from moorage.templating import render_template
 from moorage.tree import Tree
-
-# Where the units look; `moorage up` fills in the deployment's own path when it installs them.
-FOLDER_MARK = "@COMPOSE_FOLDER@"
-README_MARK = "@README@"
 
 
 def add_files(stack: Stack, public: Tree) -> None:

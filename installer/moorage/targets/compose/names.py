@@ -21,6 +21,10 @@ LABEL_DEPLOYMENT = "moorage.deployment"
 LABEL_ROLLOUT = "moorage.rollout"
 LABEL_JOB = "moorage.job"
 
+# Where the units look; `moorage up` fills in the deployment's own path when it installs them.
+FOLDER_MARK = "@COMPOSE_FOLDER@"
+README_MARK = "@README@"
+
 ASSETS_VARIABLE = "MOORAGE_ASSETS"
 
 

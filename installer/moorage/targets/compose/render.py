@@ -21,7 +21,8 @@ from moorage.stack.model import (
     Stack,
 )
 from moorage.targets.base import Rendering
-from moorage.targets.compose import facts, host, platform, services
+from moorage.targets.compose import host, platform, services
+from moorage.targets.compose.fact_sheet import facts
 from moorage.targets.compose.names import (
     ASSETS_VARIABLE,
     BUILD_FILE,
@@ -57,7 +58,7 @@ def render(stack: Stack) -> Rendering:
     if builds["services"]:
         public.add(f"{COMPOSE_FOLDER}/{BUILD_FILE}", dump_yaml(builds, _HEADER))
     public.add("README.md", render_template("rendered/README.md.j2", _readme_view(stack, bool(builds["services"]))))
-    public.add(FACTS_FILE, dump_json(facts.facts(stack, revisions)))
+    public.add(FACTS_FILE, dump_json(facts(stack, revisions)))
     for tree in (public, private):
         manifest = tree.manifest(moorage=__version__, environment=stack.environment, target=stack.target)
         tree.add(MANIFEST, manifest, 0o600 if tree is private else 0o644)
@@ -151,6 +152,8 @@ def _revisions(stack: Stack, public: Tree, private: Tree) -> dict[str, str]:
         }
         secrets = {path: file.digest for path, file in private.files.items() if path in _platform_secrets(name)}
         parts[name] = [seam[_service_of(stack, name)], files, secrets, _own_parameters(name, values)]
+    # Traefik reads certificate files at its start only.
+    parts[TRAEFIK] = [parts[TRAEFIK], stack.edge.certificate_digest]
     parts[EDGE_ROUTES] = public.files["compose/traefik/dynamic/routes.yaml"].digest
     result = {_service_of(stack, name): _fingerprint(stack, name, part) for name, part in parts.items()}
     for service in stack.services:

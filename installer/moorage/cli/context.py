@@ -1,0 +1,66 @@
+"""What every command gets: the deployment folder, the console, and how errors are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moorage.console import Console
+from moorage.errors import InputError, MoorageError
+
+if TYPE_CHECKING:
+    from moorage.flow import Deployment
+
+
+class Context:
+    """One invocation of the program."""
+
+    def __init__(self, folder: Path, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+        self.folder = folder
+        self.as_json = as_json
+        self.console = Console(quiet=quiet, verbose=verbose, as_json=as_json)
+
+    def deployment(self, environment: str, *, write_secrets: bool = False) -> Deployment:
+        """The deployment of this folder, read and checked."""
+        from moorage import flow
+
+        return flow.open_deployment(self.folder, environment, write_secrets=write_secrets)
+
+    def environment(self, name: str) -> str:
+        """The environment that is meant, from the file alone: it must work although the rest has problems."""
+        from moorage import flow
+
+        return flow.chosen_environment(self.folder, name)
+
+    def confirm(self, question: str, *, yes: bool) -> bool:
+        """Ask before something is changed or deleted; without a person only --yes agrees."""
+        if yes:
+            return True
+        if not self.console.is_interactive():
+            raise MoorageError(f"{question} This needs an answer, and nobody is here to give it", "add --yes to agree")
+        return self.console.ask(f"{question} [y/N]").lower() in ("y", "yes")
+
+    def report_input_error(self, error: InputError) -> None:
+        """All problems, one a line; as JSON when asked."""
+        if self.as_json:
+            self.console.data(
+                {"ok": False, "error": error.message, "problems": [problem.as_data() for problem in error.problems]}
+            )
+        for problem in error.problems:
+            self.console.failure(str(problem))
+        if not error.problems:
+            self.console.failure(error.message)
+        else:
+            self.console.detail(error.message)
+        if error.hint:
+            self.console.detail(error.hint)
+
+    def report_error(self, error: MoorageError, output: str = "") -> None:
+        """One failure with its next step."""
+        if self.as_json:
+            self.console.data({"ok": False, "error": error.message, "hint": error.hint})
+        self.console.failure(error.message)
+        if output:
+            self.console.detail("\n".join(output.splitlines()[-20:]))
+        if error.hint:
+            self.console.detail(f"→ {error.hint}")

@@ -1,0 +1,1 @@
+"""What the commands do: each file one group, built from the floors below."""

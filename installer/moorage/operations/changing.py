@@ -1,0 +1,160 @@
+"""`moorage up`, `rollback`, `down`, `uninstall`: everything that changes the server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from moorage import flow
+from moorage.console import Console
+from moorage.errors import MoorageError
+from moorage.operations.checking import blocking_findings
+from moorage.operations.rendering import compare, refuse_other_version, write
+from moorage.targets.compose import images, units
+from moorage.targets.compose.deploy import Deployer, Place, UpOptions, load_facts
+from moorage.targets.compose.docker import Docker, engine_version
+from moorage.targets.compose.lock import deployment_lock
+from moorage.targets.compose.releases import Releases
+
+Confirm = Callable[[str], bool]
+
+
+def up(folder: Path, environment: str, console: Console, *, build: bool, no_cache: bool, skip_checks: bool) -> int:
+    """Check, render, deploy, record; gives the exit status."""
+    deployment = flow.open_deployment(folder, environment)
+    _only_compose(deployment)
+    refuse_other_version(deployment.rendered_folder)
+    engine_version()
+    for notice in deployment.stack.notices:
+        console.detail(f"note: {notice.subject}: {notice.text}")
+    with deployment_lock(folder, deployment.environment, console) as descriptor:
+        deployment = flow.open_deployment(folder, environment, write_secrets=True)
+        rendering = flow.render(deployment.stack)
+        place = Place(folder, deployment.environment)
+        files = compare(deployment, rendering)
+        is_first = Releases(folder, deployment.environment).current() is None
+        if (is_first or files.difference) and not skip_checks:
+            _check_first(deployment, console)
+        for path in files.edited:
+            console.warning(f"{deployment.rendered_folder / path} was edited by hand; the edit is lost")
+        write(deployment, rendering)
+        deployer = Deployer(place, console, descriptor)
+        release = deployer.up(UpOptions(deployment.source_folder, build, no_cache))
+        units.install(place, deployer.facts, console)
+        if release is None:
+            console.success(f"nothing to do: {deployer.facts.base_url} runs what moorage.yaml says")
+        else:
+            console.success(f"release {release.id} serves {deployer.facts.base_url}")
+        return deployer.certificate_status(release is not None)
+
+
+def _only_compose(deployment: flow.Deployment) -> None:
+    if deployment.stack.target != "compose":
+        raise MoorageError(
+            f"the environment {deployment.environment} is for {deployment.stack.target}, which this version can't deploy",
+            "choose an environment whose target is compose",
+        )
+
+
+def _check_first(deployment: flow.Deployment, console: Console) -> None:
+    blocking = blocking_findings(deployment, console)
+    if blocking:
+        for finding in blocking:
+            console.failure(f"{finding.check}: {finding.text}")
+            if finding.fix:
+                console.detail(f"→ {finding.fix}")
+        raise MoorageError(
+            "this server can't run the stack as it is; nothing was changed",
+            "mend what is above, or `moorage up --skip-checks` if you know better",
+        )
+
+
+def rollback(folder: Path, environment: str, console: Console, *, to: str, confirm: Confirm, dry_run: bool) -> int:
+    """Go back to an earlier release; gives the exit status."""
+    releases = Releases(folder, environment)
+    current = releases.current()
+    target = releases.named(to) if to else releases.before_current()
+    if current is None or target is None:
+        raise MoorageError("there is no earlier release to go back to", "`moorage status` lists the releases")
+    if target.id == current.id:
+        raise MoorageError(f"release {target.id} serves already")
+    console.action(f"going from release {current.id} back to {target.id}")
+    console.detail(
+        "containers, images, configuration and routes go back; the database stays as it is, migrations included"
+    )
+    if dry_run or not confirm(f"Go back to release {target.id}?"):
+        return 0
+    with deployment_lock(folder, environment, console) as descriptor:
+        deployer = Deployer(Place(folder, environment), console, descriptor)
+        deployer.restore(target)
+        console.success(f"release {target.id} serves {deployer.facts.base_url}")
+        console.detail(
+            "moorage.yaml still says something newer: `moorage plan` shows it, `moorage up` goes forward again"
+        )
+    return 0
+
+
+def down(folder: Path, environment: str, console: Console, *, dry_run: bool) -> None:
+    """Stop and remove the containers; data stays."""
+    place = Place(folder, environment)
+    facts = load_facts(place.rendered)
+    docker = Docker(facts.project, place.compose, console)
+    running = [item for item in docker.containers() if item.is_running]
+    if dry_run:
+        for item in running:
+            console.line(f"- {item.name}")
+        return
+    with deployment_lock(folder, environment, console) as descriptor:
+        docker = Docker(facts.project, place.compose, console, descriptor)
+        with console.waiting("containers finish and go", 300):
+            docker.compose("down", "--remove-orphans")
+        place.rollout_marker.unlink(missing_ok=True)
+    console.success(f"{facts.project} is down; volumes, secrets and files stay. `moorage up` brings it back")
+
+
+def uninstall(
+    folder: Path, environment: str, console: Console, *, purge: bool, typed_name: str, confirm: Confirm, dry_run: bool
+) -> int:
+    """Remove what runs; with `purge` also what was kept. Gives the exit status."""
+    place = Place(folder, environment)
+    facts = load_facts(place.rendered)
+    gone = ["containers and networks", "systemd units", "images of old releases"]
+    kept = ["volumes", "secrets", "moorage.yaml"]
+    if purge:
+        gone += [f"volume {name}" for name in facts.volumes] + ["secrets", "releases", "rendered files"]
+        kept = ["moorage.yaml"]
+    console.action(f"removing: {', '.join(gone)}")
+    console.detail(f"staying: {', '.join(kept)}")
+    if dry_run:
+        return 0
+    if purge:
+        _require_name(facts.project, typed_name, console)
+    elif not confirm(f"Uninstall {facts.project}?"):
+        return 1
+    with deployment_lock(folder, environment, console) as descriptor:
+        docker = Docker(facts.project, place.compose, console, descriptor)
+        units.remove(facts, console)
+        docker.compose("down", "--remove-orphans", *(["--volumes"] if purge else []))
+        releases = Releases(folder, environment)
+        for release in releases.all():
+            images.forget(docker, facts.project, release.id, release.images)
+        if purge:
+            for name in facts.external_volumes:
+                docker.docker("volume", "rm", name, check=False)
+            for place_gone in (folder / "releases" / environment, folder / "secrets" / environment, place.rendered):
+                shutil.rmtree(place_gone, ignore_errors=True)
+    console.success(
+        f"{facts.project} is uninstalled" + ("" if purge else "; `moorage up` brings it back with its data")
+    )
+    return 0
+
+
+def _require_name(project: str, typed_name: str, console: Console) -> None:
+    if not typed_name and console.is_interactive():
+        typed_name = console.ask(f"All data of {project} will be deleted for ever. Type its name to go on:")
+    if typed_name != project:
+        raise MoorageError(
+            f"--purge deletes all data of {project}; its name was not typed",
+            f"moorage uninstall --purge --name {project}",
+        )

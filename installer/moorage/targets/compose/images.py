@@ -1,0 +1,115 @@
+"""Images: all of them here before anything stops, remembered by id, old ones of ours tidied away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from moorage.console import Console
+from moorage.errors import CommandFailed, DeployError
+from moorage.targets.compose.docker import Docker
+from moorage.targets.compose.facts import StackFacts
+from moorage.targets.compose.names import ASSETS_VARIABLE, BUILD_FILE
+from moorage.words import plural
+
+# A second name for every image of a release, so that a moved tag or a `docker image prune` takes nothing away.
+KEEP_REPOSITORY = "moorage-release"
+
+
+def obtain(
+    docker: Docker, facts: StackFacts, console: Console, sources: Path | None, *, build: bool, no_cache: bool
+) -> dict[str, str]:
+    """Pull or build what is missing; gives reference → image id of everything that will run.
+
+    Raises DeployError when an image cannot be had; nothing has been stopped then.
+    """
+    wanted = sorted({service.image for service in facts.services} | set(facts.build_only))
+    built = {service.image for service in facts.services if service.builds} | set(facts.build_only)
+    present = docker.image_ids(wanted)
+    if build or (built - set(present)):
+        _build(docker, facts, console, sources, no_cache=no_cache)
+    for reference in wanted:
+        if reference not in built and (reference not in present or facts.pull == "always"):
+            _pull(docker, facts, console, reference, is_present=reference in present)
+    found = docker.image_ids(wanted)
+    missing = [reference for reference in wanted if reference not in found]
+    if missing:
+        raise DeployError(
+            f"the image {missing[0]} is not here after building", "look at `image:` and `build:` of its service"
+        )
+    return found
+
+
+def _build(docker: Docker, facts: StackFacts, console: Console, sources: Path | None, *, no_cache: bool) -> None:
+    if sources is None or not sources.is_dir():
+        raise DeployError(f"the folder of the sources does not exist: {sources}", "set `images.source` in moorage.yaml")
+    count = plural(
+        len({service.image for service in facts.services if service.builds} | set(facts.build_only)), "image"
+    )
+    console.action(f"building {count} from {sources}")
+    options = ["--no-cache"] if no_cache else []
+    try:
+        with console.waiting(f"building {count}"):
+            docker.compose(
+                "build", *options, files=[BUILD_FILE], environment={ASSETS_VARIABLE: str(sources)}, timeout_seconds=7200
+            )
+    except CommandFailed as error:
+        console.detail("\n".join(error.output.splitlines()[-25:]))
+        raise DeployError(
+            "an image could not be built; nothing was stopped", "the last lines of the build are above"
+        ) from None
+
+
+def _pull(docker: Docker, facts: StackFacts, console: Console, reference: str, *, is_present: bool) -> None:
+    if facts.pull == "never":
+        raise DeployError(
+            f"the image {reference} is not on this host and `images.pull` is never; nothing was stopped",
+            f"`docker pull {reference}`, or `docker load` it from a file",
+        )
+    try:
+        with console.waiting(f"pulling {reference}"):
+            docker.docker("pull", "--quiet", reference, timeout_seconds=3600)
+    except CommandFailed as error:
+        reason = error.output.splitlines()[-1] if error.output else "no reason given"
+        if is_present:
+            console.warning(f"{reference} could not be pulled, the one that is here is used: {reason}")
+            return
+        raise DeployError(
+            f"the image {reference} cannot be obtained; nothing was stopped: {reason}",
+            "is the name right, is the registry reachable, are you logged in (`docker login`)?",
+        ) from None
+    console.success(f"pulled {reference}")
+
+
+def keep(docker: Docker, project: str, release: str, images: Mapping[str, str]) -> None:
+    """Give every image of a release a second name."""
+    for reference, image_id in images.items():
+        docker.docker("tag", image_id, _kept_name(project, release, reference))
+
+
+def forget(docker: Docker, project: str, release: str, images: Mapping[str, str]) -> None:
+    """Take the second names away; an image that nothing else names goes with its last one."""
+    for reference in images:
+        docker.docker("rmi", _kept_name(project, release, reference), check=False)
+
+
+def restore_names(docker: Docker, images: Mapping[str, str]) -> None:
+    """Make every reference mean the image that it meant in a release.
+
+    Raises DeployError when one is gone; nothing was changed then.
+    """
+    for reference, image_id in images.items():
+        if not docker.image_id(image_id):
+            raise DeployError(
+                f"the image of that release is gone: {reference} ({image_id[:19]})",
+                "build or pull it again, then `moorage up`",
+            )
+    for reference, image_id in images.items():
+        # A reference by digest always means the same image and cannot be a tag.
+        if "@" not in reference and docker.image_id(reference) != image_id:
+            docker.docker("tag", image_id, reference)
+
+
+def _kept_name(project: str, release: str, reference: str) -> str:
+    name = "".join(letter if letter.isalnum() else "-" for letter in reference.lower()).strip("-")
+    return f"{KEEP_REPOSITORY}/{project}/{name}:{release}"

@@ -1,0 +1,160 @@
+"""What `up` would do to the containers: pure comparison of facts with what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from moorage.targets.compose.docker import Container
+from moorage.targets.compose.facts import ServiceFacts, StackFacts
+from moorage.targets.compose.names import EDGE_ROUTES, TRAEFIK
+
+Action = Literal["create", "recreate", "roll", "start", "scale", "remove", "publish"]
+Risk = Literal["none", "restart", "data"]
+
+
+@dataclass(frozen=True)
+class ContainerChange:
+    """What happens to the containers of one service, why, and what people notice."""
+
+    service: str
+    action: Action
+    why: str
+    downtime: str
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """All container changes, and what they may do to data."""
+
+    changes: tuple[ContainerChange, ...] = ()
+    risk: Risk = "none"
+    risk_reasons: tuple[str, ...] = ()
+    new_volumes: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def of(self, service: str) -> ContainerChange | None:
+        """The change of one service, if there is one."""
+        return next((change for change in self.changes if change.service == service), None)
+
+
+def plan_containers(
+    facts: StackFacts,
+    containers: Sequence[Container],
+    image_ids: Mapping[str, str],
+    volumes: Mapping[str, Any],
+    previous: StackFacts | None,
+) -> ContainerPlan:
+    """Compare what should run with what does. `image_ids` tells what each reference means on this host now."""
+    own = [container for container in containers if not container.is_one_off]
+    changes: list[ContainerChange] = []
+    for service in facts.services:
+        change = _change(service, [item for item in own if item.service == service.name], image_ids, own)
+        if change is not None:
+            changes.append(change)
+    changed = {change.service for change in changes if change.action in ("recreate", "create")}
+    for service in facts.services:
+        if service.follows in changed and service.name not in {change.service for change in changes}:
+            changes.append(
+                ContainerChange(service.name, "recreate", f"shares the network of {service.follows}", "with it")
+            )
+    known = {service.name for service in facts.services} | {job.name for job in facts.jobs}
+    for name in sorted({item.service for item in own} - known):
+        changes.append(ContainerChange(name, "remove", "no longer in the stack; its volumes stay", "the service ends"))
+    reasons = tuple(_data_risks(facts, previous))
+    restarts = any(
+        facts.service(change.service).kind in ("postgres", "redis")
+        for change in changes
+        if change.action == "recreate" and change.service in known
+    )
+    return ContainerPlan(
+        changes=tuple(changes),
+        risk="data" if reasons else "restart" if restarts else "none",
+        risk_reasons=reasons,
+        new_volumes=tuple(name for name in facts.volumes if name not in volumes),
+        images=dict(image_ids),
+    )
+
+
+def is_current(service: ServiceFacts, container: Container, image_ids: Mapping[str, str]) -> bool:
+    """Whether a container is what the service should be now."""
+    wanted = image_ids.get(service.image)
+    return container.revision == service.revision and (wanted is None or container.image_id == wanted)
+
+
+def _change(
+    service: ServiceFacts, containers: list[Container], image_ids: Mapping[str, str], everyone: Sequence[Container]
+) -> ContainerChange | None:
+    if service.one_shot:
+        return _one_shot_change(service, containers, image_ids)
+    if service.replicas == 0:
+        return (
+            ContainerChange(service.name, "scale", "no replicas are wanted", "the service ends") if containers else None
+        )
+    if not containers:
+        return ContainerChange(service.name, "create", "does not exist yet", "none")
+    old = [item for item in containers if not is_current(service, item, image_ids)]
+    if old:
+        why = "its configuration changed" if old[0].revision != service.revision else "its image changed"
+        running = any(item.is_running for item in old)
+        if service.rollout == "rolling" and running:
+            return ContainerChange(service.name, "roll", why, "none: the new container starts beside the old one")
+        return ContainerChange(service.name, "recreate", why, _downtime(service))
+    stale = [item for item in containers if item.network_of and item.network_of not in {other.id for other in everyone}]
+    if stale:
+        return ContainerChange(service.name, "recreate", "its network partner was replaced", _downtime(service))
+    if any(not item.is_running for item in containers):
+        return ContainerChange(service.name, "start", "is stopped", "none")
+    if len(containers) != service.replicas:
+        return ContainerChange(service.name, "scale", f"runs {len(containers)} times, not {service.replicas}", "none")
+    return None
+
+
+def _one_shot_change(
+    service: ServiceFacts, containers: list[Container], image_ids: Mapping[str, str]
+) -> ContainerChange | None:
+    if containers and all(is_current(service, item, image_ids) and item.exit_code == 0 for item in containers):
+        return None
+    if service.name == EDGE_ROUTES:
+        return ContainerChange(
+            service.name, "publish", "the routes changed" if containers else "no routes are published yet", "none"
+        )
+    return ContainerChange(service.name, "recreate" if containers else "create", "runs once", "none")
+
+
+def _downtime(service: ServiceFacts) -> str:
+    if service.name == TRAEFIK:
+        return "a few seconds: the proxy restarts"
+    if service.kind == "postgres":
+        return "some seconds: the database restarts, connections are cut"
+    if service.kind == "redis":
+        return "a few seconds: the queue restarts, its data is kept"
+    return "a few seconds: the container is replaced"
+
+
+def _data_risks(facts: StackFacts, previous: StackFacts | None) -> list[str]:
+    """Changes that could make existing data unreadable; `up` refuses them."""
+    if previous is None or not previous.postgres_service:
+        return []
+    reasons = []
+    if facts.postgres_service and facts.postgres_version != previous.postgres_version:
+        reasons.append(
+            f"Postgres {previous.postgres_version} → {facts.postgres_version}: the data folder of another major version can't be read"
+        )
+    if facts.postgres_service and _is_alpine(facts) != _is_alpine(previous):
+        reasons.append(
+            "the Postgres image changes between Alpine and Debian: text would be sorted differently and indexes be wrong"
+        )
+    if facts.postgres_service and facts.postgres_volume != previous.postgres_volume:
+        reasons.append(
+            f"the database would start empty: its volume changes from {previous.postgres_volume} to {facts.postgres_volume}"
+        )
+    return reasons
+
+
+def _is_alpine(facts: StackFacts) -> bool:
+    return "alpine" in facts.service(facts.postgres_service).image

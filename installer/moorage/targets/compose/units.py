@@ -1,0 +1,86 @@
+"""systemd units on the host: the stack at boot and shutdown, timers for scheduled jobs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from moorage.console import Console
+from moorage.errors import CommandFailed
+from moorage.process import run
+from moorage.targets.compose.deploy import Place
+from moorage.targets.compose.facts import StackFacts
+from moorage.targets.compose.names import FOLDER_MARK, README_MARK
+from moorage.tree import File, write_file
+
+UNIT_FOLDER = Path("/etc/systemd/system")
+
+
+def install(place: Place, facts: StackFacts, console: Console) -> None:
+    """Install or refresh the units when systemd runs here and this user may; otherwise say how.
+
+    Failing at this is no reason to fail an `up`: the containers restart by themselves.
+    """
+    if not Path("/run/systemd/system").is_dir():
+        return
+    wanted = finished_units(place)
+    changed = {name: text for name, text in wanted.items() if _installed_text(name) != text}
+    gone = sorted(_ours(facts) - set(wanted))
+    if not changed and not gone:
+        return
+    if os.geteuid() != 0:
+        console.warning(
+            "the systemd units are not up to date; run `moorage up` once as root, or copy them by hand (README.md)"
+        )
+        return
+    try:
+        for name in gone:
+            run(["systemctl", "disable", "--now", name], check=False, timeout_seconds=60)
+            (UNIT_FOLDER / name).unlink(missing_ok=True)
+        for name, text in changed.items():
+            write_file(UNIT_FOLDER / name, File(text.encode()))
+        run(["systemctl", "daemon-reload"], timeout_seconds=60)
+        for name in sorted(wanted):
+            if name == f"{facts.unit}.service" or name.endswith(".timer"):
+                # The stack runs already; `start` makes systemd know it, so that it is stopped in order at shutdown.
+                run(["systemctl", "enable", "--now", name], timeout_seconds=300)
+    except (CommandFailed, OSError) as error:
+        console.warning(f"the systemd units could not be installed: {error}")
+        return
+    console.success(
+        f"systemd starts {facts.project} at boot"
+        + (" and runs its timers" if any(name.endswith(".timer") for name in wanted) else "")
+    )
+
+
+def remove(facts: StackFacts, console: Console) -> None:
+    """Disable and delete the units."""
+    names = sorted(_ours(facts))
+    if not names or os.geteuid() != 0 or not Path("/run/systemd/system").is_dir():
+        return
+    for name in names:
+        run(["systemctl", "disable", "--now", name], check=False, timeout_seconds=300)
+        (UNIT_FOLDER / name).unlink(missing_ok=True)
+    run(["systemctl", "daemon-reload"], check=False, timeout_seconds=60)
+    console.success(f"systemd units of {facts.project} removed")
+
+
+def finished_units(place: Place) -> dict[str, str]:
+    """The rendered units with this deployment's own paths."""
+    units = {}
+    for file in sorted((place.rendered / "host" / "systemd").glob("*")):
+        text = file.read_text(encoding="utf-8").replace(FOLDER_MARK, str(place.compose.resolve()))
+        units[file.name] = text.replace(README_MARK, str((place.rendered / "README.md").resolve()))
+    return units
+
+
+def _installed_text(name: str) -> str:
+    try:
+        return (UNIT_FOLDER / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _ours(facts: StackFacts) -> set[str]:
+    found = {f"{facts.unit}.service"} if (UNIT_FOLDER / f"{facts.unit}.service").exists() else set()
+    return found | {file.name for kind in ("service", "timer") for file in UNIT_FOLDER.glob(f"{facts.unit}-*.{kind}")}

@@ -1,0 +1,67 @@
+"""Wait until containers are ready, and say why when one is not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from moorage.console import Console
+from moorage.errors import DeployError
+from moorage.targets.compose.docker import Container, Docker
+from moorage.targets.compose.facts import ServiceFacts
+
+# A container without a health check counts as ready when it has run for so long without falling over.
+_QUIET_SECONDS = 2.0
+_GRACE_SECONDS = 30
+
+
+def wait_ready(
+    docker: Docker, console: Console, service: ServiceFacts, select: Callable[[], Sequence[Container]], count: int
+) -> tuple[Container, ...]:
+    """Wait until `count` of the selected containers are ready; gives them.
+
+    Raises DeployError with the last lines of a container that ended, turned unhealthy or took too long.
+    """
+    limit = service.startup_seconds + _GRACE_SECONDS
+    end = time.monotonic() + limit
+    running_since: dict[str, float] = {}
+    with console.waiting(f"{service.name} gets ready", limit):
+        while True:
+            containers = tuple(select())
+            now = time.monotonic()
+            ready = []
+            for item in containers:
+                _raise_if_broken(docker, console, service, item)
+                if not item.is_ready:
+                    running_since.pop(item.id, None)
+                    continue
+                since = running_since.setdefault(item.id, now)
+                if item.health == "healthy" or now - since >= _QUIET_SECONDS:
+                    ready.append(item)
+            if len(ready) >= count:
+                return tuple(ready)
+            if now > end:
+                raise _failure(docker, console, service, containers, f"was not ready within {limit} seconds")
+            time.sleep(0.25)
+
+
+def _raise_if_broken(docker: Docker, console: Console, service: ServiceFacts, item: Container) -> None:
+    if item.out_of_memory and not item.is_running:
+        raise _failure(docker, console, service, [item], "was ended by the kernel: it needs more memory than its limit")
+    if item.health == "unhealthy":
+        raise _failure(docker, console, service, [item], "runs, but its health check fails")
+    if item.state in ("exited", "dead"):
+        raise _failure(docker, console, service, [item], f"ended at once with status {item.exit_code}")
+    if item.restarts >= 3:
+        hint = '; a service that is meant to end needs `restart: "no"`' if item.exit_code == 0 else ""
+        raise _failure(docker, console, service, [item], f"ends again and again with status {item.exit_code}{hint}")
+
+
+def _failure(
+    docker: Docker, console: Console, service: ServiceFacts, containers: Sequence[Container], what: str
+) -> DeployError:
+    console.failure(f"{service.name} {what}")
+    for item in containers[:1]:
+        console.detail(f"the last lines of {item.name}:")
+        console.detail(docker.last_lines(item.id) or "(it said nothing)")
+    return DeployError(f"{service.name} {what}", f"`docker logs {containers[0].name}` has more" if containers else "")
