@@ -53,7 +53,7 @@ class Problem:
         if self.suggestion:
             text += f"; did you mean {self.suggestion}?"
         if self.hint:
-            text += f" ({self.hint})"
+            text += f" → {self.hint}"
         return text
 
     def as_data(self) -> dict[str, object]:

@@ -106,8 +106,7 @@ def open_deployment(
     needs = _secret_needs(extension, loaded)
     secrets = store.resolve(needs, write=False)
     reading = _read(loaded, folder, source, app_folder, secrets, store)
-    problems.extend(reading.problems)
-    problems.extend(_certificate_problems(loaded, folder))
+    problems.extend(_not_following(problems, [*reading.problems, *_certificate_problems(loaded, folder)]))
     if problems:
         raise InputError(problems)
     if write_secrets:
@@ -119,6 +118,21 @@ def open_deployment(
     base = loaded.config.images.source
     sources = (folder / base).resolve() if base else app_folder.resolve()
     return Deployment(folder, environment, reading.stack, secrets, reading.app, loaded, sources)
+
+
+def _not_following(first: list[Problem], later: list[Problem]) -> list[Problem]:
+    """Those of the later problems that are not mere consequences of an earlier one.
+
+    A wrong value is read as its default, so what follows from the default is not the operator's mistake.
+    """
+    keys = {problem.key for problem in first}
+    modes = {key.rpartition(".")[0] for key in keys if key.endswith(".mode")}
+    return [
+        problem
+        for problem in later
+        if problem.key.rpartition(".")[0] not in modes
+        and not any(key == problem.key or key.startswith((f"{problem.key}[", f"{problem.key}.")) for key in keys)
+    ]
 
 
 def validate(folder: Path) -> tuple[Deployment, ...]:
@@ -204,7 +218,8 @@ def _open_app(loaded: LoadedConfig, folder: Path) -> tuple[Document | None, Path
             folder,
             [loaded.problem(("app",), rule, value=name, hint="the path starts at the folder of moorage.yaml")],
         )
-    return read_yaml(file, name if (folder / name).is_file() else f"{name.rstrip('/')}/{file.name}"), file.parent, []
+    shown = (name if (folder / name).is_file() else f"{name.rstrip('/')}/{file.name}").removeprefix("./")
+    return read_yaml(file, shown), file.parent, []
 
 
 def _secret_needs(extension: AppExtension, loaded: LoadedConfig) -> list[SecretNeed]:
@@ -277,8 +292,8 @@ def _adoptable(loaded: LoadedConfig, extension: AppExtension) -> frozenset[str]:
 
 
 def _known_secrets(secrets: SecretValues) -> dict[str, Sensitive]:
-    """Secrets with their values; optional ones that nobody set are empty."""
-    return {**{need.name: Sensitive("") for need in secrets.missing if need.optional}, **secrets.values}
+    """Secrets with their values. Optional ones that nobody set are empty; required ones are reported elsewhere."""
+    return {**{need.name: Sensitive("") for need in secrets.missing}, **secrets.values}
 
 
 def _missing_secrets(secrets: SecretValues, loaded: LoadedConfig) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -133,4 +134,6 @@ def show_value(value: object) -> str:
         text = "nothing"
     else:
         text = repr(value) if isinstance(value, str) else str(value)
+    # A password inside an address must not reach a terminal or a log.
+    text = re.sub(r"://[^@/\s]*@", "://[secret]@", text)
     return text if len(text) <= 60 else text[:57] + "…" + text[-1]

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """The choice that `word` was probably meant to be, or an empty text."""
+def nearest(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
+    """The choice that `word` was probably meant to be, or an empty text; `cutoff` is the least likeness, 0 to 1."""
     known = {choice.lower(): choice for choice in choices}
-    found = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    found = get_close_matches(word.lower(), known, n=1, cutoff=cutoff)
     if not found:
         found = [choice for choice in known if word and len(word) > 2 and (choice.startswith(word.lower()))][:1]
     return known[found[0]] if found else ""

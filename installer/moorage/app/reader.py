@@ -79,7 +79,7 @@ class Reader:
             self.report(path, str(error), value=value)
         except UnsetVariable as error:
             hint = f"add {error.name} under `env` in moorage.yaml, or write ${{{error.name}:-}} if empty is meant"
-            self.report(path, str(error), suggestion=nearest(error.name, values), hint=hint)
+            self.report(path, str(error), suggestion=nearest(error.name, values, 0.8), hint=hint)
         return ""
 
     def keys(self, value: Any, path: KeyPath, rules: Mapping[str, Rule], subject: str) -> dict[str, Any]:

@@ -313,9 +313,12 @@ class ServiceReader:
             or parsed(kept.get("pids_limit"), (*path, "pids_limit"), _count),
         )
         if sizes.memory and sizes.memory_request and sizes.memory_request > sizes.memory:
-            self.reader.report(
-                (*place, "resources", "reservations", "memory"), "reserves more memory than the limit allows"
+            place = (
+                (*path, "mem_reservation")
+                if "mem_reservation" in kept
+                else (*place, "resources", "reservations", "memory")
             )
+            self.reader.report(place, "reserves more memory than the limit allows")
         return sizes
 
     def _resource_keys(self, resources: Mapping[str, Any], path: KeyPath, key: str) -> dict[str, Any]:
@@ -398,10 +401,9 @@ class ServiceReader:
             carried |= {key: written[key] for key in _PRIVILEGES if written.get(key)}
         for key, value in carried.items():
             self._no_secret(value, (*path, key))
-        if "stop_grace_period" in carried:
-            self.reader.parsed(carried["stop_grace_period"], (*path, "stop_grace_period"), parse_duration)
-        if "shm_size" in carried:
-            self.reader.parsed(carried["shm_size"], (*path, "shm_size"), parse_size)
+        for key, parse in (("stop_grace_period", parse_duration), ("shm_size", parse_size)):
+            if key in carried and self.reader.parsed(carried[key], (*path, key), parse) is None:
+                del carried[key]
         return carried
 
     def _no_secret(self, value: Any, path: KeyPath) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from moorage.errors import Place
 from moorage.formats import KeyPath
+
+if TYPE_CHECKING:
+    from moorage.checks.asking import Engine
 
 Level = Literal["ok", "warning", "failure"]
 
@@ -18,6 +21,7 @@ class Finding:
     """One line of `moorage check`: what was found, and how to mend it.
 
     `key` is the setting of moorage.yaml that it has to do with; `place` is filled in from it.
+    Raises ValueError when something is wrong and no way out is named.
     """
 
     check: str
@@ -26,6 +30,25 @@ class Finding:
     fix: str = ""
     key: KeyPath = ()
     place: Place | None = None
+
+    def __post_init__(self) -> None:
+        if self.level != "ok" and not self.fix:
+            raise ValueError(f"a finding without a fix helps nobody: {self.check}: {self.text}")
+
+
+def ok(check: str, text: str) -> Finding:
+    """Something is as it should be."""
+    return Finding(check, "ok", text)
+
+
+def warning(check: str, text: str, fix: str, key: KeyPath = ()) -> Finding:
+    """Something that a person should know, or that could not be found out."""
+    return Finding(check, "warning", text, fix, key)
+
+
+def failure(check: str, text: str, fix: str, key: KeyPath = ()) -> Finding:
+    """Something stands in the way."""
+    return Finding(check, "failure", text, fix, key)
 
 
 @dataclass(frozen=True)
@@ -40,8 +63,23 @@ class ServiceNeed:
 
 
 @dataclass(frozen=True)
+class PublicationNeed:
+    """A port published past the proxy; `key` leads to its entry, for instance `("publish", 0)`."""
+
+    service: str
+    port: int
+    address: str = "0.0.0.0"  # noqa: S104 - what Docker does when nobody says anything
+    protocol: str = "tcp"
+    key: KeyPath = ("publish",)
+
+
+@dataclass(frozen=True)
 class Needs:
-    """What the stack asks of the host, free of config and app: sizes in bytes."""
+    """What the stack asks of the host, free of config and app: sizes in bytes.
+
+    `ports` are the edge's own, at `address`: (80, "HTTP"), (443, "HTTPS"). What is published past the proxy stands
+    in `publications`, and in `database_publications` (service, port, address) when a database answers there.
+    """
 
     folder: Path
     project: str
@@ -71,11 +109,12 @@ class Needs:
     creates_containers: bool = False
     networks_per_project: bool = False
     database_publications: tuple[tuple[str, int, str], ...] = ()
+    publications: tuple[PublicationNeed, ...] = ()
 
 
-class Check(Protocol):
-    """One subject: `name` is the first word of its lines."""
+@dataclass(frozen=True)
+class Check:
+    """One subject: `name` is the first word of its lines, `look` gathers and judges."""
 
     name: str
-
-    def __call__(self, needs: Needs) -> Sequence[Finding]: ...
+    look: Callable[[Needs, Engine], Sequence[Finding]]

@@ -42,6 +42,18 @@ class LoadedConfig:
                 return (*self.origins[path[:length]], *path[length:])
         return path
 
+    def _written(self, path: KeyPath) -> KeyPath:
+        """The path as the operator wrote it: `domain: x` is short for `domain: {name: x}`."""
+        value: Any = self.document.value
+        for index, part in enumerate(path):
+            if isinstance(value, (str, int, float)):
+                return path[:index]
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return path
+        return path
+
     def problem(
         self,
         path: KeyPath,
@@ -53,7 +65,7 @@ class LoadedConfig:
         of_key: bool = False,
     ) -> Problem:
         """A problem of the value (or key) at `path`."""
-        source = self.source(path)
+        source = self._written(self.source(path))
         shown = show_value(value) if value != "" else ""
         return Problem(self.document.place(source, of_key=of_key), dotted(source), rule, shown, suggestion, hint)
 

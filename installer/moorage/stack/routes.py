@@ -40,7 +40,8 @@ def build_routes(loaded: LoadedConfig, app: App, *, wildcard: bool, report: Repo
                 report(place("host", "is `*`, but `domain.wildcard` is false"))
             _check_taken(built, taken, place, report)
             routes.append(built)
-    if not routes:
+    wanted = bool(loaded.config.routes) or any(service.extension.route for service in app.services.values())
+    if not routes and not wanted and not app.problems:
         report(
             loaded.problem(
                 ("routes",),

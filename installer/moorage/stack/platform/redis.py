@@ -10,7 +10,7 @@ from moorage.app.extension import AppExtension
 from moorage.config.loading import LoadedConfig
 from moorage.config.secrets import SecretNeed
 from moorage.errors import Problem
-from moorage.quantities import MEBIBYTE
+from moorage.quantities import MEBIBYTE, human_size
 from moorage.sensitive import Sensitive, Text
 from moorage.stack.model import BundledRedis, ExternalRedis, Host, Image, Limits, LogLimits
 
@@ -54,7 +54,7 @@ def problems(loaded: LoadedConfig) -> Iterator[Problem]:
             ("redis", "host"), "has no effect while redis.mode is bundled", hint="set `mode: external`"
         )
     if config.memory < 64 * MEBIBYTE:
-        yield loaded.problem(("redis", "memory"), "must be at least 64Mi", value=config.memory)
+        yield loaded.problem(("redis", "memory"), "must be at least 64Mi", value=human_size(config.memory))
 
 
 def bundled(

@@ -52,7 +52,7 @@ def render(stack: Stack) -> Rendering:
         _add_secret_environment(service, private)
     host.add_files(stack, public)
     revisions = _revisions(stack, public, private)
-    public.add(f"{COMPOSE_FOLDER}/{COMPOSE_FILE}", dump_yaml(_compose_file(stack, revisions), _HEADER))
+    public.add(f"{COMPOSE_FOLDER}/{COMPOSE_FILE}", dump_yaml(_literal(_compose_file(stack, revisions)), _HEADER))
     public.add(f"{COMPOSE_FOLDER}/.env", dump_env(_parameters(stack, revisions), _HEADER))
     builds = _build_file(stack)
     if builds["services"]:
@@ -69,6 +69,15 @@ def _add_secret_environment(service: Service, private: Tree) -> None:
     if service.secret_environment:
         values = {name: value.reveal() for name, value in service.secret_environment.items()}
         private.add(f"env/{service.name}.env", dump_env(values, "Written by moorage. Secret."), 0o600)
+
+
+def _literal(value: Any) -> Any:
+    """The same data with every dollar sign doubled: all variables are filled in already, Compose must not try again."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    return [_literal(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _compose_file(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
@@ -208,7 +217,7 @@ def _service_part(stack: Stack, service: Service, public: Tree, private: Tree) -
     # The number of containers and what must be started first do not change a container.
     data.pop("depends_on", None)
     data["deploy"] = {key: value for key, value in data["deploy"].items() if key != "replicas"}
-    return [data, files, secret.digest if secret else ""]
+    return [_literal(data), files, secret.digest if secret else ""]
 
 
 def _fingerprint(stack: Stack, name: str, part: object) -> str:
@@ -238,7 +247,8 @@ def _build(image: Image) -> dict[str, Any]:
     # The folder of the sources is a variable: it differs per machine, the rendered text must not.
     context = build.context.removeprefix("./").strip("/")
     base = f"${{{ASSETS_VARIABLE}}}"
-    data: dict[str, Any] = {"context": base if context in ("", ".") else f"{base}/{context}"}
+    place = {"context": base if context in ("", ".") else f"{base}/{context}"}
+    data: dict[str, Any] = {}
     if build.dockerfile:
         data["dockerfile"] = build.dockerfile
     if build.target:
@@ -247,7 +257,8 @@ def _build(image: Image) -> dict[str, Any]:
         data["args"] = dict(sorted(build.arguments.items()))
     if build.additional_contexts:
         data["additional_contexts"] = dict(sorted(build.additional_contexts.items()))
-    return {**data, **build.other}
+    result: dict[str, Any] = place | _literal({**data, **build.other})
+    return result
 
 
 def _readme_view(stack: Stack, builds: bool) -> dict[str, Any]:

@@ -23,38 +23,54 @@ def wait_ready(
     Raises DeployError with the last lines of a container that ended, turned unhealthy or took too long.
     """
     limit = service.startup_seconds + _GRACE_SECONDS
+    watch = _Watch(docker, console, service)
+    ready = watch.ready(tuple(select()))
+    if len(ready) >= count:
+        return ready
     end = time.monotonic() + limit
-    running_since: dict[str, float] = {}
     with console.waiting(f"{service.name} gets ready", limit):
         while True:
-            containers = tuple(select())
-            now = time.monotonic()
-            ready = []
-            for item in containers:
-                _raise_if_broken(docker, console, service, item)
-                if not item.is_ready:
-                    running_since.pop(item.id, None)
-                    continue
-                since = running_since.setdefault(item.id, now)
-                if item.health == "healthy" or now - since >= _QUIET_SECONDS:
-                    ready.append(item)
-            if len(ready) >= count:
-                return tuple(ready)
-            if now > end:
-                raise _failure(docker, console, service, containers, f"was not ready within {limit} seconds")
             time.sleep(0.25)
+            containers = tuple(select())
+            ready = watch.ready(containers)
+            if len(ready) >= count:
+                return ready
+            if time.monotonic() > end:
+                raise _failure(docker, console, service, containers, f"was not ready within {limit} seconds")
+
+
+class _Watch:
+    """Remembers since when each container has run quietly."""
+
+    def __init__(self, docker: Docker, console: Console, service: ServiceFacts) -> None:
+        self._docker = docker
+        self._console = console
+        self._service = service
+        self._since: dict[str, float] = {}
+
+    def ready(self, containers: Sequence[Container]) -> tuple[Container, ...]:
+        """Those that are ready now. Raises DeployError for one that is broken."""
+        now = time.monotonic()
+        ready = []
+        for item in containers:
+            _raise_if_broken(self._docker, self._console, self._service, item)
+            if not item.is_ready:
+                self._since.pop(item.id, None)
+            elif item.health == "healthy" or now - self._since.setdefault(item.id, now) >= _QUIET_SECONDS:
+                ready.append(item)
+        return tuple(ready)
 
 
 def _raise_if_broken(docker: Docker, console: Console, service: ServiceFacts, item: Container) -> None:
     if item.out_of_memory and not item.is_running:
         raise _failure(docker, console, service, [item], "was ended by the kernel: it needs more memory than its limit")
-    if item.health == "unhealthy":
-        raise _failure(docker, console, service, [item], "runs, but its health check fails")
     if item.state in ("exited", "dead"):
         raise _failure(docker, console, service, [item], f"ended at once with status {item.exit_code}")
-    if item.restarts >= 3:
+    if item.restarts >= 3 or (item.restarts and item.health == "unhealthy"):
         hint = '; a service that is meant to end needs `restart: "no"`' if item.exit_code == 0 else ""
         raise _failure(docker, console, service, [item], f"ends again and again with status {item.exit_code}{hint}")
+    if item.health == "unhealthy":
+        raise _failure(docker, console, service, [item], "runs, but its health check fails")
 
 
 def _failure(
@@ -64,4 +80,4 @@ def _failure(
     for item in containers[:1]:
         console.detail(f"the last lines of {item.name}:")
         console.detail(docker.last_lines(item.id) or "(it said nothing)")
-    return DeployError(f"{service.name} {what}", f"`docker logs {containers[0].name}` has more" if containers else "")
+    return DeployError(f"{service.name} {what}", "its last lines are above")
