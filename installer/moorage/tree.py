@@ -18,10 +18,11 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class File:
-    """The bytes of one file and its permission bits."""
+    """The bytes of one file, its permission bits and, for root to apply, the user id of its owner."""
 
     content: bytes
     mode: int = 0o644
+    owner: int | None = None
 
     @property
     def digest(self) -> str:
@@ -47,19 +48,19 @@ class Tree:
 
     files: dict[str, File] = field(default_factory=dict)
 
-    def add(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
+    def add(self, path: str, content: str | bytes, mode: int = 0o644, owner: int | None = None) -> None:
         """Add one file. Raises MoorageError when the path leaves the tree or is taken."""
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts or str(pure) != path:
             raise MoorageError(f"{path!r} is not a path inside the rendered folder")
         if path in self.files:
             raise MoorageError(f"two renderers both write {path!r}")
-        self.files[path] = File(content.encode() if isinstance(content, str) else content, mode)
+        self.files[path] = File(content.encode() if isinstance(content, str) else content, mode, owner)
 
     def merge(self, other: Tree, prefix: str = "") -> None:
         """Add every file of another tree below `prefix`."""
         for path, file in other.files.items():
-            self.add(f"{prefix}/{path}" if prefix else path, file.content, file.mode)
+            self.add(f"{prefix}/{path}" if prefix else path, file.content, file.mode, file.owner)
 
     def digest(self, prefix: str = "") -> str:
         """One SHA-256 over the names, modes and contents below `prefix`."""
@@ -109,6 +110,8 @@ def write_file(path: Path, file: File) -> None:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             os.fchmod(stream.fileno(), file.mode)
+            if file.owner is not None and os.geteuid() == 0:
+                os.fchown(stream.fileno(), file.owner, -1)
             stream.write(file.content)
             stream.flush()
             os.fsync(stream.fileno())

@@ -28,6 +28,7 @@ from moorage.words import plural
 
 # Let's Encrypt takes seconds; a DNS challenge waits for the record to spread.
 _CERTIFICATE_SECONDS = 120.0
+_ONE_SHOT_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -175,16 +176,32 @@ class Deployer:
             self.rollouts.roll(service, image_ids)
             return
         self.console.action(f"{service.name}: {change.why}")
+        if service.one_shot:
+            self._run_once(service)
+            return
         self._remove_extra(service, image_ids)
         arguments = ["up", "--detach", "--no-deps", "--no-build", "--scale", f"{service.name}={service.replicas}"]
         if service.follows:
             # Compose does not see that the partner's network is another one now.
             arguments.append("--force-recreate")
         self.docker.compose(*arguments, service.name)
-        if service.one_shot or service.replicas == 0:
+        if service.replicas == 0:
             return
         wait_ready(self.docker, self.console, service, lambda: self._containers_of(service), service.replicas)
         self.console.success(f"{service.name} is ready")
+
+    def _run_once(self, service: ServiceFacts) -> None:
+        """A service that does its work and ends; others may wait for its success."""
+        with self.console.waiting(f"{service.name} does its work", _ONE_SHOT_SECONDS):
+            self.docker.compose(
+                "up", "--no-deps", "--no-build", "--force-recreate", service.name, timeout_seconds=_ONE_SHOT_SECONDS
+            )
+        for item in self._containers_of(service):
+            if item.exit_code != 0:
+                self.console.failure(f"{service.name} ended with status {item.exit_code}")
+                self.console.detail(self.docker.last_lines(item.id) or "(it said nothing)")
+                raise DeployError(f"{service.name} ended with status {item.exit_code}", "its last lines are above")
+        self.console.success(f"{service.name} is done")
 
     def _containers_of(self, service: ServiceFacts) -> list[Container]:
         return [item for item in self.docker.containers() if item.service == service.name and not item.is_one_off]
@@ -228,12 +245,7 @@ class Deployer:
     def _publish(self, plan: ContainerPlan, image_ids: Mapping[str, str]) -> None:
         """The routes, and the proxy when its own settings changed."""
         if plan.of(EDGE_ROUTES) is not None:
-            self.docker.compose("up", "--no-deps", "--no-build", EDGE_ROUTES)
-            last = self._containers_of(self.facts.service(EDGE_ROUTES))
-            if any(item.exit_code for item in last):
-                self.console.detail(self.docker.last_lines(last[0].id))
-                raise DeployError("the routes could not be published", f"`docker logs {last[0].name}`")
-            self.console.success("routes published")
+            self._run_once(self.facts.service(EDGE_ROUTES))
         self._bring(self.facts.service(TRAEFIK), plan, image_ids)
 
     def _remove_gone(self) -> None:

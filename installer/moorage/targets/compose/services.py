@@ -203,9 +203,17 @@ def add_files(service: Service, public: Tree, private: Tree) -> None:
             )
             mode = 0o600 if secret else 0o755 if name in mount.executable else 0o644
             if secret:
-                private.add(place, data, mode)
+                private.add(place, data, mode, _reader(service, mount))
             else:
                 public.add(f"compose/{place}", data, mode)
+
+
+def _reader(service: Service, mount: FileMount) -> int | None:
+    """The user id that must be able to read a secret file inside the container, as far as the app's file says."""
+    if mount.owner is not None:
+        return mount.owner
+    user = str(service.other.get("user", "")).partition(":")[0]
+    return int(user) if user.isdigit() else None
 
 
 def _without_empty(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Joins the rendered settings and the password (one finished line in REDIS_SECRET_SETTINGS) in a private file.
+set -eu
+umask 077
+{
+    cat "$1"
+    printf '%s\n' "${REDIS_SECRET_SETTINGS:-}"
+} >/run/redis/redis.conf
+unset REDIS_SECRET_SETTINGS
+server=redis-server
+command -v "$server" >/dev/null || server=valkey-server
+exec "$server" /run/redis/redis.conf
