@@ -25,7 +25,7 @@ from moorage.config.loading import (
     load_config,
     load_document,
 )
-from moorage.config.secrets import RandomBytes, SecretNeed, SecretStore, SecretValues
+from moorage.config.secrets import RECOVERY_KEY_FILE, RandomBytes, SecretNeed, SecretStore, SecretValues
 from moorage.errors import InputError, Problem
 from moorage.formats import Document, read_yaml
 from moorage.sensitive import Sensitive
@@ -110,9 +110,12 @@ def open_deployment(
     if problems:
         raise InputError(problems)
     if write_secrets:
-        secrets = store.resolve(needs, write=True)
-        _ensure_authority(loaded, folder, now or datetime.now(timezone.utc))
-        reading = _read(loaded, folder, source, app_folder, secrets, store)
+        is_first = not (store.folder / RECOVERY_KEY_FILE).exists()
+        made = store.resolve(needs, write=True)
+        changed = _ensure_authority(loaded, folder, now or datetime.now(timezone.utc))
+        if is_first or changed or secrets.generated:
+            secrets = made
+            reading = _read(loaded, folder, source, app_folder, secrets, store)
     assert reading.stack is not None
     assert reading.app is not None
     base = loaded.config.images.source
@@ -330,10 +333,14 @@ def _certificate_problems(loaded: LoadedConfig, folder: Path) -> list[Problem]:
     ]
 
 
-def _ensure_authority(loaded: LoadedConfig, folder: Path, now: datetime) -> None:
-    if loaded.config.tls.mode == "internal-ca":
-        domain = loaded.config.domain.name
-        authority.ensure(folder / "secrets" / loaded.environment / "tls", domain, (domain, f"*.{domain}"), now)
+def _ensure_authority(loaded: LoadedConfig, folder: Path, now: datetime) -> bool:
+    """Make or renew the certificate of a deployment with its own authority; tells whether it changed."""
+    if loaded.config.tls.mode != "internal-ca":
+        return False
+    before = authority.digest(*_certificate_files(loaded, folder))
+    domain = loaded.config.domain.name
+    authority.ensure(folder / "secrets" / loaded.environment / "tls", domain, (domain, f"*.{domain}"), now)
+    return authority.digest(*_certificate_files(loaded, folder)) != before
 
 
 def _override(folder: Path) -> dict[str, Any] | None:

@@ -14,7 +14,16 @@ import pytest
 from tests.conftest import need
 from tests.docker.site import Site, docker, new_site
 
-IMAGES = ("postgres:17", "postgres:15", "redis:7", "traefik:v3.6.15", "haproxy:3.0", "busybox:stable", "nginx:stable", "ghcr.io/letsencrypt/pebble:2.6")
+IMAGES = (
+    "postgres:17",
+    "postgres:15",
+    "redis:7",
+    "traefik:v3.6.15",
+    "haproxy:3.0",
+    "busybox:stable",
+    "nginx:stable",
+    "ghcr.io/letsencrypt/pebble:2.6",
+)
 ROOT = Path(__file__).parents[2]
 
 

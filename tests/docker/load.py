@@ -32,7 +32,9 @@ def main() -> None:
                         connection.request("GET", "/api/about", headers={"Host": host})
                     else:
                         body = json.dumps({"title": "under load", "body": "x"})
-                        connection.request("POST", "/api/notes", body=body, headers={"Host": host, "Content-Type": "application/json"})
+                        connection.request(
+                            "POST", "/api/notes", body=body, headers={"Host": host, "Content-Type": "application/json"}
+                        )
                     answer = connection.getresponse()
                     text = answer.read()
                     with lock:
@@ -54,7 +56,7 @@ def main() -> None:
     stop.set()
     for thread in threads:
         thread.join(30)
-    print(json.dumps({"good": good, "bad": bad[:20]}), flush=True)
+    print(json.dumps({"good": good, "lost": len(bad), "bad": bad[:20]}), flush=True)
 
 
 main()

@@ -73,7 +73,9 @@ class Site:
 
     def moorage(self, *words: str, stdin: str | None = None, timeout: float = 600) -> Outcome:
         """Run `moorage …` to its end."""
-        done = subprocess.run(self.command(*words), input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            self.command(*words), input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+        )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def up(self, *words: str) -> Outcome:
@@ -88,7 +90,14 @@ class Site:
 
     def container(self, service: str) -> str:
         """The id of the (only) container of a service."""
-        found = docker("ps", "-q", "--filter", f"label=com.docker.compose.project={self.name}", "--filter", f"label=com.docker.compose.service={service}").split()
+        found = docker(
+            "ps",
+            "-q",
+            "--filter",
+            f"label=com.docker.compose.project={self.name}",
+            "--filter",
+            f"label=com.docker.compose.service={service}",
+        ).split()
         assert len(found) == 1, found
         return found[0]
 
@@ -97,7 +106,9 @@ class Site:
         template = f'{{{{(index .NetworkSettings.Networks "{self.name}_{network}").IPAddress}}}}'
         return docker("inspect", "--format", template, self.container(service)).strip()
 
-    def request(self, method: str, path: str, body: Any = None, *, host: str = DOMAIN, headers: dict[str, str] | None = None) -> Response:
+    def request(
+        self, method: str, path: str, body: Any = None, *, host: str = DOMAIN, headers: dict[str, str] | None = None
+    ) -> Response:
         """One HTTPS request through the edge."""
         connection = self.connect(host)
         try:
@@ -192,6 +203,7 @@ class Load:
     """Requests from a second process, counted."""
 
     good: int = 0
+    lost: int = 0
     bad: list[str] = field(default_factory=list)
 
 
@@ -200,7 +212,10 @@ def load(site: Site, workers: int = 4) -> Iterator[Load]:
     """Reads and writes in a loop from another process until the block ends."""
     script = Path(__file__).with_name("load.py")
     process = subprocess.Popen(
-        [sys.executable, str(script), str(site.https_port), DOMAIN, str(workers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), str(site.https_port), DOMAIN, str(workers)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     result = Load()
     try:
@@ -210,7 +225,7 @@ def load(site: Site, workers: int = 4) -> Iterator[Load]:
     finally:
         answer, _ = process.communicate("stop\n", timeout=60)
         data = json.loads(answer.strip().splitlines()[-1])
-        result.good, result.bad = data["good"], data["bad"]
+        result.good, result.lost, result.bad = data["good"], data["lost"], data["bad"]
 
 
 @contextmanager

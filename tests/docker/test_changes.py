@@ -58,7 +58,9 @@ def test_a_slow_upload_survives_the_update(notes: Site) -> None:
     connection.endheaders()
     connection.send(head)
     notes.write(env={"GREETING": f"during {time.time()}"})
-    update = subprocess.Popen(notes.command("up", "--skip-checks"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    update = subprocess.Popen(
+        notes.command("up", "--skip-checks"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     for _ in range(pieces):
         connection.send(piece)
         time.sleep(0.2)
@@ -90,7 +92,10 @@ def test_a_broken_update_leaves_the_old_version_serving(notes: Site) -> None:
 
 
 def test_a_failing_migration_changes_nothing_that_runs(notes: Site) -> None:
-    _build("notes:badmigration", "FROM notes:latest\nUSER root\nRUN echo 'SELECT broken;' > /app/notes/migrations/0099_broken.sql && chmod a+r /app/notes/migrations/*\nUSER 10001:10001\n")
+    _build(
+        "notes:badmigration",
+        "FROM notes:latest\nUSER root\nRUN echo 'SELECT broken;' > /app/notes/migrations/0099_broken.sql && chmod a+r /app/notes/migrations/*\nUSER 10001:10001\n",
+    )
     before = notes.request("GET", "/api/about").json()["hostname"]
     notes.write(images={"tag": "badmigration"})
     outcome = notes.up()
@@ -210,15 +215,25 @@ def test_a_killed_up_is_finished_by_the_next_one(make_site: Callable[..., Site])
     chance = random.Random(seed)
     site = make_site()
     assert site.up().status == 0
-    notes = [site.request("POST", "/api/notes", {"title": f"note {number}", "body": "b"}).json()["id"] for number in range(5)]
+    notes = [
+        site.request("POST", "/api/notes", {"title": f"note {number}", "body": "b"}).json()["id"] for number in range(5)
+    ]
     started = time.monotonic()
     site.write(env={"GREETING": "measure"})
     assert site.up().status == 0
     usual = time.monotonic() - started
     for number in range(rounds):
         greeting = f"round {number} of seed {seed}"
-        site.write(env={"GREETING": greeting}, resources={"host": {"memory": "6Gi", "cpus": 2}, "services": {"worker": {"memory": f"{200 + number}Mi"}}})
-        process = subprocess.Popen(site.command("up", "--skip-checks"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        site.write(
+            env={"GREETING": greeting},
+            resources={"host": {"memory": "6Gi", "cpus": 2}, "services": {"worker": {"memory": f"{200 + number}Mi"}}},
+        )
+        process = subprocess.Popen(
+            site.command("up", "--skip-checks"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         time.sleep(chance.uniform(0.05, usual))
         if chance.random() < 0.5:
             os.killpg(process.pid, signal.SIGKILL)
@@ -233,5 +248,7 @@ def test_a_killed_up_is_finished_by_the_next_one(make_site: Callable[..., Site])
         assert site.moorage("status").status == 0
         found = {item["id"] for item in site.request("GET", "/api/notes").json()["notes"]}
         assert set(notes) <= found, number
-        containers = docker("ps", "-a", "--format", "{{.Names}}", "--filter", f"label=com.docker.compose.project={site.name}").split()
+        containers = docker(
+            "ps", "-a", "--format", "{{.Names}}", "--filter", f"label=com.docker.compose.project={site.name}"
+        ).split()
         assert len([name for name in containers if "-web-" in name]) == 1, (number, containers)

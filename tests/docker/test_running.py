@@ -57,7 +57,8 @@ def test_postgres_runs_with_exactly_what_tune_promised(notes: Site) -> None:
     with psycopg.connect(host=address, user="notes", password=password, dbname="notes", autocommit=True) as connection:
         for item in promised:
             row = connection.execute(
-                "SELECT setting, unit, source, sourcefile, pending_restart FROM pg_settings WHERE name = %s", (item["name"],)
+                "SELECT setting, unit, source, sourcefile, pending_restart FROM pg_settings WHERE name = %s",
+                (item["name"],),
             ).fetchone()
             assert row is not None, item
             assert row[4] is False, item
@@ -85,7 +86,9 @@ def test_the_superuser_cannot_log_in_over_the_network(notes: Site) -> None:
 
 def test_redis_wants_its_password_and_never_evicts(notes: Site) -> None:
     container = notes.container("redis")
-    assert "NOAUTH" in docker("exec", "-e", "REDISCLI_AUTH=", container, "redis-cli", "config", "get", "maxmemory-policy")
+    assert "NOAUTH" in docker(
+        "exec", "-e", "REDISCLI_AUTH=", container, "redis-cli", "config", "get", "maxmemory-policy"
+    )
     assert "noeviction" in docker("exec", container, "redis-cli", "config", "get", "maxmemory-policy")
     assert "yes" in docker("exec", container, "redis-cli", "config", "get", "appendonly")
 
@@ -108,9 +111,13 @@ def test_containers_are_confined(notes: Site) -> None:
 
 def test_the_proxy_cannot_reach_the_database(notes: Site) -> None:
     address = notes.address("postgres", "data")
-    tried = docker("exec", notes.container("traefik"), "wget", "-T", "2", "-q", "-O", "-", f"http://{address}:5432/", check=False)
+    tried = docker(
+        "exec", notes.container("traefik"), "wget", "-T", "2", "-q", "-O", "-", f"http://{address}:5432/", check=False
+    )
     assert tried == ""
-    networks = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", notes.container("traefik")))
+    networks = json.loads(
+        docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", notes.container("traefik"))
+    )
     assert set(networks) == {f"{notes.name}_edge"}
 
 
@@ -129,7 +136,9 @@ def test_jobs_data_and_the_worker_work_together(notes: Site) -> None:
 
 
 def test_run_gives_the_service_environment_and_the_status(notes: Site) -> None:
-    answer = notes.moorage("run", "web", "--", "python3", "-c", "import os,sys; print(os.environ['SITE_NAME']); sys.exit(7)")
+    answer = notes.moorage(
+        "run", "web", "--", "python3", "-c", "import os,sys; print(os.environ['SITE_NAME']); sys.exit(7)"
+    )
     assert answer.status == 7, answer.text
     assert "Notes" in answer.output
     wrong = notes.moorage("run", "wbe", "--", "true")

@@ -67,7 +67,8 @@ Value = Annotated[str, BeforeValidator(_value), WithJsonSchema({"type": ["string
 class Model(BaseModel):
     """The base of all configuration blocks: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    # Built when first used: most of the models are only parts of others.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Domain(Model):

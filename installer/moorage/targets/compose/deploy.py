@@ -156,6 +156,7 @@ class Deployer:
             if service.kind in ("postgres", "redis") or service.name == "socket-proxy":
                 self._bring(service, plan, image_ids)
         self._ensure_databases()
+        self._bring_own_services()
         if run_jobs:
             jobs.run_before_rollout(self.docker, self.facts, self.console)
         for service in _ordered(self.facts):
@@ -222,6 +223,11 @@ class Deployer:
                     "volume", "create", "--label", f"moorage.deployment={self.facts.deployment_id}", name
                 )
 
+    def _bring_own_services(self) -> None:
+        """Services of the operator's override file; what they are is theirs, that they run is ours."""
+        if self.facts.override_services:
+            self.docker.compose("up", "--detach", "--no-deps", *self.facts.override_services)
+
     def _ensure_databases(self) -> None:
         """Role, password and databases, through the socket inside the container; the password goes by standard input."""
         if not self.facts.postgres_service:
@@ -250,7 +256,7 @@ class Deployer:
 
     def _remove_gone(self) -> None:
         """Containers of services that are no longer in the stack; their volumes stay."""
-        known = {service.name for service in self.facts.services}
+        known = {service.name for service in self.facts.services} | set(self.facts.override_services)
         job_names = {job.name for job in self.facts.jobs}
         for item in self.docker.containers():
             finished_job = item.service in job_names and not item.is_running

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 from typing import Any
 
 from moorage.stack.model import BundledPostgres, BundledRedis, Service, Stack
@@ -45,9 +48,30 @@ def facts(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
         postgres_version=postgres.version if postgres else 0,
         postgres_volume=f"{stack.project}_{postgres.volume}" if postgres else "",
         project_networks=stack.project_networks,
+        override_services=tuple(_own_services(stack)),
+        override_digest=_override_digest(stack),
     )
     plain: dict[str, Any] = _plain(built)
     return plain
+
+
+def _own_services(stack: Stack) -> list[str]:
+    """Services that only the operator's override file has."""
+    written = (stack.override or {}).get("services")
+    known = {service.name for service in stack.services} | {job.name for job in stack.jobs}
+    known |= {TRAEFIK, EDGE_ROUTES, SOCKET_PROXY}
+    known |= {
+        item.service for item in (stack.postgres, stack.redis) if isinstance(item, (BundledPostgres, BundledRedis))
+    }
+    return sorted(set(written) - known) if isinstance(written, dict) else []
+
+
+def _override_digest(stack: Stack) -> str:
+    """A fingerprint of the override file; keyed, because operators may write passwords into it."""
+    if stack.override is None:
+        return ""
+    text = json.dumps(stack.override, sort_keys=True, default=str)
+    return hmac.new(stack.revision_key.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def _volume_names(stack: Stack) -> list[str]:

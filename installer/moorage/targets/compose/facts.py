@@ -77,6 +77,8 @@ class StackFacts:
     postgres_version: int = 0
     postgres_volume: str = ""
     project_networks: str = ""
+    override_services: tuple[str, ...] = ()
+    override_digest: str = ""
 
     def service(self, name: str) -> ServiceFacts:
         """The service of that name. Raises KeyError."""

@@ -62,15 +62,15 @@ def plan_containers(
             changes.append(
                 ContainerChange(service.name, "recreate", f"shares the network of {service.follows}", "with it")
             )
-    known = {service.name for service in facts.services} | {job.name for job in facts.jobs}
+    changes.extend(_override_changes(facts, own, previous))
+    known = (
+        {service.name for service in facts.services} | {job.name for job in facts.jobs} | set(facts.override_services)
+    )
     for name in sorted({item.service for item in own} - known):
         changes.append(ContainerChange(name, "remove", "no longer in the stack; its volumes stay", "the service ends"))
     reasons = tuple(_data_risks(facts, previous))
-    restarts = any(
-        facts.service(change.service).kind in ("postgres", "redis")
-        for change in changes
-        if change.action == "recreate" and change.service in known
-    )
+    platform = {service.name for service in facts.services if service.kind in ("postgres", "redis")}
+    restarts = any(change.action == "recreate" and change.service in platform for change in changes)
     return ContainerPlan(
         changes=tuple(changes),
         risk="data" if reasons else "restart" if restarts else "none",
@@ -78,6 +78,22 @@ def plan_containers(
         new_volumes=tuple(name for name in facts.volumes if name not in volumes),
         images=dict(image_ids),
     )
+
+
+def _override_changes(
+    facts: StackFacts, containers: Sequence[Container], previous: StackFacts | None
+) -> list[ContainerChange]:
+    """Services of the operator's own override file: Compose knows best whether they changed."""
+    running = {item.service for item in containers if item.is_running}
+    if previous is not None and previous.override_digest != facts.override_digest:
+        return [
+            ContainerChange(name, "start", "overrides/compose.yaml changed", "none") for name in facts.override_services
+        ]
+    return [
+        ContainerChange(name, "start", "is in overrides/compose.yaml and does not run", "none")
+        for name in facts.override_services
+        if name not in running
+    ]
 
 
 def is_current(service: ServiceFacts, container: Container, image_ids: Mapping[str, str]) -> bool:

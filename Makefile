@@ -1,0 +1,59 @@
+# Run `make` for the list. Every target installs what it needs on a fresh Debian or Ubuntu machine (root or sudo).
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help check test test-docker test-server soak bench demo demo-down docs wheel engine images clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/moorage: pyproject.toml
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || tests/machine/apt-install.sh python3-venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+check: $(BIN)/moorage ## Lint, types, fences, unit and golden tests: seconds, offline.
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pytest -m "not docker and not server" --ignore tests/docker
+
+engine: ## A Docker engine that answers (installs and starts one where none does).
+	@$(PYTHON) tests/machine/engine.py ensure
+
+images: engine ## The images that tests and demo run; built here where no registry can be reached.
+	@$(PYTHON) tests/images/build.py --pull-first --all
+
+test: check images ## Everything that CI runs, in a few minutes.
+	@$(BIN)/pytest -m "docker or server"
+
+soak: $(BIN)/moorage images ## The randomised tests with their full counts.
+	@MOORAGE_KILLS=20 $(BIN)/pytest -m slow tests/docker -q
+
+bench: $(BIN)/moorage images ## Speed as ratios in one run, against what a user would use instead.
+	@$(BIN)/python tests/bench/bench.py
+
+demo: $(BIN)/moorage ## Bring the demo app up for real, and prove it.
+	@$(PYTHON) tests/machine/engine.py ensure
+	@$(PYTHON) tests/images/build.py --pull-first traefik:v3.6.15 postgres:17 redis:7 python:3.11-slim
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo/demo.sh $(DEMO)
+
+demo-down: ## Remove the demo and its data.
+	@test ! -d $(DEMO) || $(BIN)/moorage -C $(DEMO) uninstall --purge --name demo
+	@rm -rf $(DEMO)
+
+docs: $(BIN)/moorage ## Write the generated reference pages anew.
+	@$(BIN)/python docs/generate.py
+
+wheel: $(BIN)/moorage ## Build the wheel.
+	@$(BIN)/python -m pip install --quiet build
+	@$(BIN)/python -m build --wheel --outdir dist
+
+clean: ## Remove what was built.
+	@rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
