@@ -1,0 +1,431 @@
+"""The flagship app file: what OpenSail must get on one server, and what it must never get."""
+
+import base64
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from moorage import flow
+from moorage.errors import InputError
+from moorage.targets.base import Rendering
+
+SETTINGS = """\
+name: studio
+app: opensail
+domain: studio.example.com
+tls: {mode: letsencrypt, email: ops@example.com}
+images: {source: ./studio}
+resources: {host: {memory: 16Gi, cpus: 4}}
+"""
+
+PYTHON = ("orchestrator", "worker", "gateway", "automations-controller")
+
+# What upstream's settings read as a number or a truth value: an empty text ends the process at its start.
+NUMBERS = {
+    "ACCESS_TOKEN_EXPIRE_MINUTES", "ADDITIONAL_DEPLOY_PRICE", "CREATOR_REVENUE_SHARE", "CREDIT_PACKAGE_LARGE",
+    "CREDIT_PACKAGE_MEDIUM", "CREDIT_PACKAGE_SMALL", "CREDIT_PACKAGE_TEAM", "CSRF_TOKEN_MAX_AGE",
+    "GATEWAY_TICK_INTERVAL", "LITELLM_INITIAL_BUDGET", "PROJECT_MAX_CONCURRENT_AGENTS", "REFRESH_TOKEN_EXPIRE_DAYS",
+    "SIGNUP_BONUS_CREDITS", "SIGNUP_BONUS_EXPIRY_DAYS", "SMTP_PORT", "TEMPLATE_MAX_SIZE_MB", "TIER_PRICE_BASIC",
+    "TIER_PRICE_PRO", "TIER_PRICE_ULTRA", "USER_ENQUEUE_RATE_PER_10S", "USER_MAX_CONCURRENT_AGENTS",
+    "WORKER_JOB_TIMEOUT", "WORKER_MAX_JOBS", "WORKER_MAX_TRIES",
+}  # fmt: skip
+SWITCHES = {"COOKIE_SECURE", "DATABASE_SSL", "SMTP_USE_TLS", "TWO_FA_ENABLED"}
+
+# Names that upstream sets somewhere and reads nowhere: to offer them would promise what nothing keeps.
+DEAD = {
+    "AGENT_MAX_COST", "AGENT_MAX_COST_PER_RUN", "AGENT_MAX_ITERATIONS", "APP_PROTOCOL", "AST_SERVICE_ENABLED",
+    "BASIC_MAX_PROJECTS", "CLOUDFLARE_API_BASE", "CONTAINER_CLEANUP_INTERVAL_MINUTES",
+    "CONTAINER_CLEANUP_TIER1_IDLE_MINUTES", "CONTAINER_CLEANUP_TIER2_PAUSED_HOURS", "CONTAINER_PUSH_TIMEOUT",
+    "CORS_ORIGINS", "DEPLOYMENT_BUILD_DIR", "DEPLOYMENT_TIMEOUT", "DEV_SERVER_BASE_URL", "DIGITALOCEAN_CLIENT_ID",
+    "FILEOPS_ENABLED", "FREE_MAX_PROJECTS", "GATEWAY_ENABLED", "GITHUB_OAUTH_ENABLED", "GITHUB_TOKEN_ENCRYPTION_KEY",
+    "GOOGLE_OAUTH_ENABLED", "HEROKU_CLIENT_ID", "K8S_REGISTRY_URL", "K8S_RWX_STORAGE_CLASS", "K8S_USE_S3_STORAGE",
+    "KANIKO_IMAGE", "MAGIC_LINK_ENABLED", "NETLIFY_API_BASE", "PLATFORM_REVENUE_SHARE", "PREMIUM_SUBSCRIPTION_PRICE",
+    "PRO_MAX_PROJECTS", "S3_ACCESS_KEY_ID", "S3_BUCKET_NAME", "S3_ENDPOINT_URL", "S3_REGION", "S3_SECRET_ACCESS_KEY",
+    "SIGNAL_CLI_URL", "STRIPE_CONNECT_CLIENT_ID", "STRIPE_PREMIUM_PRICE_ID", "TRAEFIK_CERT_RESOLVER",
+    "ULTRA_MAX_PROJECTS", "USAGE_INVOICE_DAY", "VERCEL_API_BASE", "VITE_ALLOWED_HOSTS", "WEB_SEARCH_PROVIDER",
+}  # fmt: skip
+
+
+class Site:
+    """One deployment of OpenSail, rendered."""
+
+    def __init__(self, folder: Path, settings: str = SETTINGS, secrets: dict[str, str] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "moorage.yaml").write_text(settings)
+        values = folder / "secrets/compose/values"
+        for name, value in (secrets or {}).items():
+            values.mkdir(parents=True, exist_ok=True)
+            (values / name).write_text(f"{value}\n")
+        self.deployment = flow.open_deployment(folder, write_secrets=True, random_bytes=random.Random(7).randbytes)
+        self.rendering: Rendering = flow.render(self.deployment.stack)
+        self.compose = self.data("compose/compose.yaml")
+        self.services: dict[str, Any] = self.compose["services"]
+
+    def data(self, path: str) -> Any:
+        """A rendered YAML or JSON file."""
+        return yaml.safe_load(self.rendering.public.files[path].content)
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Everything in a container's environment; secrets come from its env file."""
+        found = {name: str(value) for name, value in self.services[service].get("environment", {}).items()}
+        private = self.rendering.private.files.get(f"env/{service}.env")
+        for line in private.content.decode().splitlines() if private else []:
+            if not line.startswith("#"):
+                name, _, value = line.partition("=")
+                found[name] = json.loads(value.replace("\\$", "$"))
+        return found
+
+    def routers(self) -> dict[str, Any]:
+        """The rendered routers."""
+        routers: dict[str, Any] = self.data("compose/traefik/dynamic/routes.yaml")["http"]["routers"]
+        return routers
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(tmp_path_factory.mktemp("opensail"))
+
+
+def problems_with(folder: Path, settings: str) -> str:
+    with pytest.raises(InputError) as refusal:
+        Site(folder, settings)
+    return "\n".join(str(problem) for problem in refusal.value.problems)
+
+
+def test_every_part_of_the_app_is_there(site: Site) -> None:
+    assert {*PYTHON, "app", "ast", "marketplace", "postgres", "redis", "traefik"} <= set(site.services)
+    assert {job.name: job.run for job in site.deployment.stack.jobs} == {
+        "migrate": "before-rollout",
+        "migrate-marketplace": "before-rollout",
+        "seed-contract-templates": "manual",
+    }
+
+
+def test_commands_are_those_of_upstream(site: Site) -> None:
+    assert "command" not in site.services["orchestrator"]
+    assert site.services["worker"]["command"] == ["arq", "app.worker.WorkerSettings"]
+    assert site.services["gateway"]["command"] == ["python", "-m", "app.gateway"]
+    controller = site.services["automations-controller"]["command"]
+    assert controller == ["python", "-m", "app.services.automations.controller_main"]
+
+
+def test_no_secret_is_in_the_public_tree(site: Site) -> None:
+    secrets = {name: value.reveal() for name, value in site.deployment.secrets.values.items()}
+    assert len(secrets) == 9
+    for path, file in site.rendering.public.files.items():
+        for name, value in secrets.items():
+            assert value.encode() not in file.content, f"{name} is in {path}"
+
+
+def test_all_python_processes_have_the_same_environment(site: Site) -> None:
+    first = site.environment("orchestrator")
+    assert len(first) > 30
+    for other in (*PYTHON[1:], "migrate", "seed-contract-templates"):
+        source = other if other in PYTHON else "automations-controller"
+        assert site.services[other]["image"] == site.services["orchestrator"]["image"]
+        assert site.services[other]["environment"] == site.services["orchestrator"]["environment"]
+        assert site.environment(source) == first
+
+
+def test_no_number_and_no_switch_is_ever_empty(site: Site) -> None:
+    environment = site.environment("orchestrator")
+    empty = {name for name, value in environment.items() if value == ""}
+    assert not empty & (NUMBERS | SWITCHES)
+    # Nobody set them, so the app's own defaults hold.
+    assert not environment.keys() & NUMBERS
+    assert {environment[name] for name in SWITCHES & environment.keys()} <= {"true", "false"}
+    for service in site.services:
+        plain = site.services[service].get("environment", {})
+        assert [name for name, value in plain.items() if value == "" and name != "VITE_API_URL"] == []
+
+
+def test_an_optional_secret_that_nobody_set_is_not_passed(site: Site) -> None:
+    assert [name for name, value in site.environment("orchestrator").items() if value == ""] == []
+
+
+def test_numbers_and_switches_that_the_operator_gives_arrive(tmp_path: Path) -> None:
+    given = {**dict.fromkeys(sorted(NUMBERS), "1"), **dict.fromkeys(sorted(SWITCHES), "true")}
+    found = Site(tmp_path, SETTINGS + yaml.safe_dump({"env": given})).environment("worker")
+    assert {name: found.get(name) for name in given} == given
+
+
+@pytest.mark.parametrize("value", ["", "many"])
+def test_numbers_and_switches_that_would_end_the_app_are_refused(tmp_path: Path, value: str) -> None:
+    names = sorted(NUMBERS | SWITCHES)
+    found = problems_with(tmp_path, SETTINGS + yaml.safe_dump({"env": dict.fromkeys(names, value)}))
+    assert [name for name in names if f"env.{name}:" not in found] == []
+
+
+def test_secrets_that_the_operator_sets_arrive(tmp_path: Path) -> None:
+    secrets = {"LITELLM_MASTER_KEY": "sk-0123", "SMTP_PASSWORD": "p$ss #1", "STRIPE_SECRET_KEY": "sk_live_1"}
+    found = Site(tmp_path, SETTINGS, secrets).environment("gateway")
+    assert found["LITELLM_MASTER_KEY"] == "sk-0123"
+    assert found["STRIPE_SECRET_KEY"] == "sk_live_1"
+    assert found["SMTP_PASSWORD"] == "p$ss #1"
+
+
+def test_every_variable_that_is_offered_reaches_a_container(site: Site) -> None:
+    source = site.deployment.app.document.value
+    passed = yaml.safe_dump(source["services"])
+    unused = [name for name in source["x-moorage"]["variables"] if not re.search(rf"\b{name}\b", passed)]
+    assert unused == []
+
+
+def test_every_optional_name_in_an_environment_is_offered(site: Site) -> None:
+    source = site.deployment.app.document.value
+    offered = set(source["x-moorage"]["variables"])
+    for service in source["services"].values():
+        names = {name for name, value in service.get("environment", {}).items() if value is None}
+        assert names <= offered
+
+
+def test_nothing_dead_is_offered_or_passed(site: Site) -> None:
+    assert not DEAD & set(site.deployment.app.extension.variables)
+    for service in site.services:
+        assert not DEAD & site.environment(service).keys()
+
+
+def test_secrets_have_the_forms_that_upstream_wants(site: Site) -> None:
+    secrets = {name: value.reveal() for name, value in site.deployment.secrets.values.items()}
+    for name in ("SECRET_KEY", "CSRF_SECRET_KEY", "INTERNAL_API_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        assert re.fullmatch(r"[0-9a-f]{64}", secrets[name]), name
+    for name in ("DEPLOYMENT_ENCRYPTION_KEY", "CHANNEL_ENCRYPTION_KEY"):
+        assert len(base64.urlsafe_b64decode(secrets[name])) == 32
+        assert len(secrets[name]) == 44
+    for name in ("MARKETPLACE_ADMIN_TOKEN", "BUNDLE_URL_SECRET"):
+        assert re.fullmatch(r"[A-Za-z0-9]{48}", secrets[name]), name
+    assert len(set(secrets.values())) == len(secrets)
+
+
+def test_databases_are_reached_by_the_async_driver(site: Site) -> None:
+    password = site.deployment.secrets.values["POSTGRES_PASSWORD"].reveal()
+    main, hub = site.environment("worker")["DATABASE_URL"], site.environment("marketplace")["DATABASE_URL"]
+    assert main == f"postgresql+asyncpg://tesslate_user:{password}@postgres:5432/tesslate"
+    assert re.fullmatch(rf"postgresql\+asyncpg://tesslate_user:{password}@postgres:5432/tesslate.marketplace", hub)
+    # A percent sign ends Alembic.
+    assert "%" not in main + hub
+    made = site.rendering.public.files["compose/postgres/ensure.sql"].content.decode()
+    for address in (main, hub):
+        assert f'CREATE DATABASE "{address.rpartition("/")[2]}" OWNER "tesslate_user"' in made
+
+
+def test_redis_needs_a_password_that_no_client_must_decode(site: Site) -> None:
+    assert re.fullmatch(r"redis://:[0-9a-f]{64}@redis:6379/0", site.environment("gateway")["REDIS_URL"])
+
+
+def test_postgres_15_is_enough_and_older_is_refused(tmp_path: Path) -> None:
+    assert "postgres.version" in problems_with(tmp_path / "old", SETTINGS + 'postgres: {version: "14"}\n')
+    Site(tmp_path / "known", SETTINGS + 'postgres: {version: "15"}\n')
+
+
+def test_addresses_follow_the_domain(site: Site) -> None:
+    environment = site.environment("orchestrator")
+    assert environment["APP_DOMAIN"] == "studio.example.com"
+    for name in ("APP_BASE_URL", "PUBLIC_BASE_URL", "FRONTEND_ORIGIN"):
+        assert environment[name] == "https://studio.example.com"
+    assert environment["ALLOWED_HOSTS"] == "studio.example.com,*.studio.example.com"
+    redirects = {name: value for name, value in environment.items() if name.endswith("_OAUTH_REDIRECT_URI")}
+    assert len(redirects) == 6
+    assert all(re.fullmatch(r"https://studio\.example\.com/api/[a-z/-]+/callback", item) for item in redirects.values())
+
+
+def test_what_upstream_leaves_open_is_closed(site: Site) -> None:
+    environment = site.environment("orchestrator")
+    assert environment["INTERNAL_SECRET_GRACE_SECONDS"] == "0"
+    assert environment["BLOCKED_EMAIL_DOMAINS"] == "tesslate.com"
+    assert environment["COOKIE_SECURE"] == "true"
+    assert "COOKIE_DOMAIN" not in environment
+    # No such feature file: magic-link login stays off.
+    assert environment["DEPLOYMENT_ENV"] not in ("docker", "minikube", "beta", "production", "desktop")
+    assert environment["DEPLOYMENT_MODE"] == "docker"
+    assert not environment.keys() & {"TSL_APPS_DEV_AUTO_APPROVE", "TSL_APPS_SKIP_APPROVAL", "TEST_HELPERS_ENABLED"}
+
+
+def test_the_migration_also_closes_the_vendor_s_account(site: Site) -> None:
+    migrate = site.services["migrate"]
+    program = migrate["command"][2]
+    compile(program, "migrate", "exec")
+    assert program.index('["alembic", "upgrade", "head"]') < program.index("get_or_create_tesslate_account(session)")
+    assert "account.is_active = account.is_superuser = False" in program
+    for service in (*PYTHON, "marketplace"):
+        assert site.services[service]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert set(migrate["depends_on"]) == {"postgres", "redis"}
+
+
+def test_the_internal_api_is_denied_above_the_api(site: Site) -> None:
+    routers = site.routers()
+    denied = next(item for name, item in routers.items() if name.endswith("denied"))
+    api = next(item for item in routers.values() if "PathPrefix(`/api`)" in item["rule"])
+    assert "/api/internal" in denied["rule"]
+    assert denied["middlewares"] == ["deny"]
+    assert denied["priority"] > max(item["priority"] for item in routers.values() if item is not denied)
+    assert api["service"] == "orchestrator-8000"
+
+
+def test_the_backend_gets_its_paths_and_the_frontend_the_rest(site: Site) -> None:
+    rules = {item["rule"].partition(" && ")[2]: item for item in site.routers().values()}
+    backend = {rule for rule, item in rules.items() if item["service"] == "orchestrator-8000"}
+    assert {"PathPrefix(`/api`)", "PathPrefix(`/ws`)", "Path(`/health`)"} <= backend
+    rest = rules[""]
+    assert rest["service"] == "app-80"
+    assert rest["priority"] < min(item["priority"] for rule, item in rules.items() if rule)
+    assert "compress" in rest["middlewares"]
+
+
+def test_previews_are_upgraded_where_there_is_https(site: Site, tmp_path: Path) -> None:
+    def policy(of: Site) -> list[str]:
+        middlewares = of.data("compose/traefik/dynamic/routes.yaml")["http"]["middlewares"]
+        headers = [
+            item["headers"].get("customResponseHeaders", {}) for item in middlewares.values() if "headers" in item
+        ]
+        return [item["Content-Security-Policy"] for item in headers if "Content-Security-Policy" in item]
+
+    assert policy(site) == ["upgrade-insecure-requests"]
+    plain = Site(tmp_path, SETTINGS.replace("{mode: letsencrypt, email: ops@example.com}", '{mode: "off"}'))
+    assert policy(plain) == []
+    assert plain.environment("orchestrator")["APP_BASE_URL"] == "http://studio.example.com"
+
+
+def test_project_containers_are_found_and_have_host_names(site: Site) -> None:
+    assert site.deployment.stack.wildcard
+    assert "socket-proxy" in site.services
+    static = yaml.safe_load(site.rendering.public.files["compose/traefik/traefik.yaml"].content)
+    assert static["providers"]["docker"]["exposedByDefault"] is False
+    facts = json.loads(site.rendering.public.files["stack.json"].content)
+    assert facts["project_networks"] == "tesslate-*"
+    assert facts["check_path"] == "/api/config"
+
+
+def test_the_editor_s_service_shares_the_backend_s_network(site: Site) -> None:
+    ast = site.services["ast"]
+    assert ast["network_mode"] == "service:orchestrator"
+    assert "networks" not in ast
+    assert ast["environment"]["AST_BIND_HOST"] == "127.0.0.1"
+    # Two backends side by side would leave the editor's service in the old one's network.
+    assert site.deployment.stack.service("orchestrator").rollout == "recreate"
+    assert site.deployment.stack.service("app").rollout == "rolling"
+
+
+def test_the_image_of_projects_has_exactly_its_name(site: Site, tmp_path: Path) -> None:
+    assert "devserver" not in site.services
+    builds = site.data("compose/build.yaml")["services"]
+    assert [
+        item["build"]["dockerfile"] for item in builds.values() if item["image"] == "tesslate-devserver:latest"
+    ] == ["orchestrator/Dockerfile.devserver"]
+    pushed = SETTINGS.replace("{source: ./studio}", "{registry: ghcr.io/acme, tag: '1.2'}")
+    other = Site(tmp_path, pushed)
+    assert other.services["worker"]["image"] == "ghcr.io/acme/tesslate-backend:1.2"
+    extra = other.deployment.stack.extra_images
+    assert [(item.name, item.image.reference) for item in extra] == [
+        ("tesslate-devserver:latest", "ghcr.io/acme/tesslate-devserver:1.2")
+    ]
+
+
+def test_images_are_built_from_the_folders_of_the_source(site: Site) -> None:
+    builds = {item["image"]: item["build"] for item in site.data("compose/build.yaml")["services"].values()}
+    assert {image: build["context"] for image, build in builds.items()} == {
+        "tesslate-backend:latest": "${MOORAGE_ASSETS}",
+        "tesslate-frontend:latest": "${MOORAGE_ASSETS}/app",
+        "tesslate-ast:latest": "${MOORAGE_ASSETS}/services/ast",
+        "tesslate-marketplace:latest": "${MOORAGE_ASSETS}/packages/tesslate-marketplace",
+        "tesslate-devserver:latest": "${MOORAGE_ASSETS}",
+    }
+    assert builds["tesslate-frontend:latest"]["dockerfile"] == "Dockerfile.prod"
+
+
+def test_the_backend_is_built_with_locked_packages(site: Site) -> None:
+    steps = site.data("compose/build.yaml")["services"]["orchestrator"]["build"]["dockerfile_inline"]
+    assert "PIP_CONSTRAINT=/opt/constraints.txt" in steps
+    assert steps.index("> /opt/constraints.txt") < steps.index("pip install")
+    # Compose would fill in what looks like a variable.
+    assert "$" not in steps
+    pinned = re.search(r"'litellm': '([0-9.]+)'", steps)
+    assert pinned is not None
+    assert pinned[1] not in ("1.82.7", "1.82.8")
+    assert "docker compose version" in steps
+
+
+def test_only_who_needs_docker_has_its_socket(site: Site) -> None:
+    def has_socket(service: dict[str, Any]) -> bool:
+        return "docker.sock" in json.dumps(service.get("volumes", []))
+
+    assert {name for name, service in site.services.items() if has_socket(service)} == {"orchestrator", "worker"}
+    for name in ("orchestrator", "worker"):
+        service = site.deployment.stack.service(name)
+        assert service.docker_access == "write"
+        assert service.docker_access_reason
+
+
+def test_the_volumes_that_upstream_names_have_these_names(site: Site) -> None:
+    volumes = site.compose["volumes"]
+    assert volumes["projects-data"]["name"] == "tesslate-projects-data"
+    assert volumes["base-cache"]["name"] == "tesslate-base-cache"
+
+    def places(service: str) -> dict[str, str]:
+        mounts = site.services[service].get("volumes", [])
+        return {item["target"]: item["source"] for item in mounts if item["type"] == "volume"}
+
+    shared = {"/projects": "projects-data", "/app/docker-compose-projects": "compose-projects"}
+    assert places("worker") == shared
+    assert shared.items() <= places("orchestrator").items()
+    assert places("orchestrator")["/app/base-cache"] == "base-cache"
+    assert places("orchestrator")[site.environment("orchestrator")["TEMPLATE_STORAGE_PATH"]] == "templates"
+    assert places("orchestrator")[site.environment("orchestrator")["PROJECT_SYNC_STORAGE_ROOT"]] == "project-sync"
+    assert places("gateway")[site.environment("gateway")["GATEWAY_LOCK_DIR"]] == "gateway-locks"
+    assert places("gateway")[site.environment("gateway")["GATEWAY_MEDIA_CACHE_DIR"]] == "gateway-media"
+    assert places("marketplace") == {"/data": "marketplace-data"}
+
+
+def test_data_is_backed_up_and_what_can_be_made_again_is_not(site: Site) -> None:
+    volumes = {volume.name: volume for volume in site.deployment.stack.volumes}
+    kept = {name for name, volume in volumes.items() if volume.backup}
+    assert kept == {"projects-data", "templates", "project-sync", "marketplace-data"}
+    assert volumes["projects-data"].per_project
+    assert "node_modules" in volumes["projects-data"].exclude
+
+
+def test_the_catalogue_trusts_the_backend_s_token(site: Site) -> None:
+    token = site.environment("orchestrator")["MARKETPLACE_ADMIN_TOKEN"]
+    hub = site.environment("marketplace")
+    name, *scopes = hub["STATIC_TOKENS"].split(":")
+    assert name == token
+    assert set(scopes) == {"admin.write", "publish", "yanks.write", "catalog.write", "pricing.write"}
+    assert hub["OPENSAIL_ENV"] not in ("dev", "test")
+    assert hub["BUNDLE_BASE_URL"] == site.environment("worker")["TESSLATE_OFFICIAL_BASE_URL"]
+    for path in (hub["HUB_ID_FILE"], hub["ATTESTATION_KEY_PATH"], hub["BUNDLE_STORAGE_DIR"]):
+        assert path.startswith("/data/")
+
+
+def test_processes_have_time_to_end_and_are_confined(site: Site) -> None:
+    grace = {"worker": "300s", "orchestrator": "60s", "gateway": "60s"}
+    for name, expected in grace.items():
+        assert _seconds(site.services[name]["stop_grace_period"]) == _seconds(expected)
+    for name in ("gateway", "automations-controller", "ast", "marketplace"):
+        assert site.services[name]["read_only"] is True
+        assert "cap_add" not in site.services[name]
+    for name in (*PYTHON, "app", "ast", "marketplace"):
+        assert site.services[name]["cap_drop"] == ["ALL"]
+        assert site.services[name]["security_opt"] == ["no-new-privileges:true"]
+        assert "ports" not in site.services[name]
+
+
+def test_limits_leave_room_for_projects_on_16_gigabytes(site: Site) -> None:
+    services = [service for service in site.deployment.stack.services if service.replicas]
+    assert sum(service.limits.memory * service.replicas for service in services) <= 8 * 1024**3
+    assert sum(service.limits.memory_request * service.replicas for service in services) <= 2.5 * 1024**3
+
+
+def test_the_same_input_gives_the_same_files(tmp_path: Path, site: Site) -> None:
+    again = Site(tmp_path)
+    assert again.rendering.public.digest() == site.rendering.public.digest()
+
+
+def _seconds(text: str) -> int:
+    minutes = re.fullmatch(r"(?:(\d+)m)?(?:(\d+)s)?", text)
+    assert minutes is not None
+    return int(minutes[1] or 0) * 60 + int(minutes[2] or 0)
