@@ -15,12 +15,15 @@ GENERATORS = ("hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "passwo
 Generator = Literal["hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "password", "uuid4", "bcrypt"]
 
 
+DatabaseName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,62}$")]
+
+
 class PostgresNeed(Model):
     """The app needs Postgres databases on one server."""
 
-    database: Name = Field("app", description="The main database.")
+    database: DatabaseName = Field("app", description="The main database.")
     user: str = Field("app", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="The role that owns the databases.")
-    databases: tuple[Name, ...] = Field((), description="Further databases of the same role.")
+    databases: tuple[DatabaseName, ...] = Field((), description="Further databases of the same role.")
     version: Literal["14", "15", "16", "17", "18"] | None = Field(
         None, description="The major that the app is known to run on."
     )
@@ -105,6 +108,11 @@ class AppExtension(Model):
     project_networks: str = Field(
         "",
         description="Pattern of the networks that the app makes for its containers (`studio-*`); Traefik joins them again after an update.",
+    )
+    proxy_name: str = Field(
+        "",
+        pattern=r"^([a-zA-Z0-9][a-zA-Z0-9_.-]*)?$",
+        description="A fixed container name of Traefik, for an app that attaches its own networks to it by name.",
     )
     check_path: RoutePath = Field("/", description="The path that shows from outside that the app works.")
     minimum_memory: Size | None = Field(None, description="Main memory that the host should have.")

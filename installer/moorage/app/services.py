@@ -162,7 +162,9 @@ class ServiceReader:
             self.reader.report(path, str(error), of_key=True)
             return None
         if value is None:
-            return self.values.get(name)
+            # Passed through when it has a value; an optional secret that nobody set has none.
+            found = self.values.get(name)
+            return None if isinstance(found, Sensitive) and not found.reveal() else found
         if isinstance(value, Sensitive):
             return value
         return self.reader.text(value, path)

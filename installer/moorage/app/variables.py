@@ -20,8 +20,8 @@ from moorage.words import listed, nearest
 # Set by moorage itself; an operator's value under `env` would be overwritten without a word.
 PLATFORM_NAMES = frozenset(
     {
-        "DEPLOYMENT_NAME", "ENVIRONMENT", "DOMAIN", "BASE_URL", "PROTOCOL", "IMAGE_PREFIX", "IMAGE_TAG", "TLS_MODE",
-        "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB",
+        "DEPLOYMENT_NAME", "ENVIRONMENT", "DOMAIN", "BASE_URL", "PROTOCOL", "IMAGE_PREFIX", "IMAGE_TAG", "TLS_MODE", "HTTPS",
+        "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "POSTGRES_TLS",
         "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "REDIS_URL",
     }
 )  # fmt: skip

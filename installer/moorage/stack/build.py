@@ -97,6 +97,7 @@ def build_stack(
         logs,
         socket_proxy=app.extension.creates_containers,
         certificate_digest=certificate_digest,
+        container_name=app.extension.proxy_name,
     )
     password = secrets.values.get(postgres_platform.PASSWORD)
     postgres: BundledPostgres | ExternalPostgres | None
@@ -132,7 +133,9 @@ def build_stack(
         publications=publications,
         volumes=tuple(_volumes(app)),
         networks={name: network.internal for name, network in sorted(app.networks.items())},
-        build_only=tuple(builder.image(service) for service in app.services.values() if service.extension.build_only),
+        extra_images=tuple(
+            builder.extra_image(service) for service in app.services.values() if service.extension.build_only
+        ),
         edge=edge,
         postgres=postgres,
         redis=redis,
@@ -347,4 +350,5 @@ def platform_values(loaded: LoadedConfig) -> Mapping[str, str]:
         "IMAGE_PREFIX": f"{registry}/" if registry else "",
         "IMAGE_TAG": config.images.tag,
         "TLS_MODE": config.tls.mode,
+        "HTTPS": "false" if config.tls.mode == "off" else "true",
     }

@@ -76,6 +76,14 @@ class Image:
 
 
 @dataclass(frozen=True)
+class ExtraImage:
+    """An image that never runs as a service but must be on the host under `name`, pulled or built as `image`."""
+
+    name: str
+    image: Image
+
+
+@dataclass(frozen=True)
 class Service:
     """One app service: everything that any target must know to run it."""
 
@@ -202,6 +210,7 @@ class Edge:
     secret_environment: Mapping[str, Sensitive]
     limits: Limits
     logs: LogLimits
+    container_name: str = ""
 
     @property
     def terminates_tls(self) -> bool:
@@ -335,7 +344,7 @@ class Stack:
     publications: tuple[Publication, ...]
     volumes: tuple[Volume, ...]
     networks: Mapping[str, bool]
-    build_only: tuple[Image, ...]
+    extra_images: tuple[ExtraImage, ...]
     edge: Edge
     postgres: BundledPostgres | ExternalPostgres | None
     redis: BundledRedis | ExternalRedis | None

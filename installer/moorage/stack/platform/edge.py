@@ -87,6 +87,7 @@ def build(
     *,
     socket_proxy: bool,
     certificate_digest: str,
+    container_name: str,
 ) -> Edge:
     """The finished edge; `certificate_digest` changes when a certificate file was renewed."""
     config, tls = loaded.config, loaded.config.tls
@@ -111,6 +112,7 @@ def build(
         secret_environment=environment,
         limits=Limits(256 * MEBIBYTE, 64 * MEBIBYTE, cpu, min(cpu, 100)),
         logs=logs,
+        container_name=container_name,
     )
 
 

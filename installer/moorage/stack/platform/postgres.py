@@ -46,6 +46,7 @@ def values(extension: AppExtension, loaded: LoadedConfig, secrets: Mapping[str, 
         "POSTGRES_PORT": str(config.port) if external else "5432",
         "POSTGRES_USER": (config.user or need.user) if external else need.user,
         "POSTGRES_DB": (config.database or need.database) if external else need.database,
+        "POSTGRES_TLS": "true" if external and config.tls != "disable" else "false",
         "POSTGRES_PASSWORD": secrets.get(PASSWORD, Sensitive("unset")),
     }
 
@@ -108,7 +109,9 @@ def bundled(
     usable = usable_memory(limit, host, others)
     cpus = max(1, (config.cpu or host.cpus * 1000) // 1000)
     version = adopted.version if adopted else int(config.version)
-    basis = TuningBasis(usable, min(cpus, host.cpus), host.disk, host.disk_size, config.max_connections, version)
+    # What the app's processes may open together, and ten for people and jobs.
+    connections = max(config.max_connections, (need.connections or 0) + 10 if need else 0)
+    basis = TuningBasis(usable, min(cpus, host.cpus), host.disk, host.disk_size, connections, version)
     overrides = {**(adopted.parameters if adopted else {}), **config.parameters}
     cpu = min(config.cpu or host.cpus * 1000, host.cpus * 1000)
     limits = Limits(limit, min(limit, max(SMALLEST_MEMORY, limit // 2)), cpu, min(cpu, 250))

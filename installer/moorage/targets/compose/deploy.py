@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatch
@@ -141,7 +141,14 @@ class Deployer:
         return self._record(image_ids)
 
     def _unchanged(self, current: Release, image_ids: Mapping[str, str]) -> Release | None:
-        """Nothing runs differently; a release is recorded only when the files say something new."""
+        """Nothing runs differently; a release is recorded only when the files say something new.
+
+        Raises DeployError when a container is not well: that is not "nothing to do".
+        """
+        unwell = {item.service for item in self.docker.containers() if not item.is_ready}
+        for service in self.facts.services:
+            if service.name in unwell and service.replicas and not service.one_shot:
+                wait_ready(self.docker, self.console, service, self._selector(service), service.replicas)
         recorded = read_tree(current.rendered)
         if recorded.digest() == read_tree(self.place.rendered).digest() and dict(current.images) == dict(image_ids):
             return None
@@ -203,6 +210,9 @@ class Deployer:
                 self.console.detail(self.docker.last_lines(item.id) or "(it said nothing)")
                 raise DeployError(f"{service.name} ended with status {item.exit_code}", "its last lines are above")
         self.console.success(f"{service.name} is done")
+
+    def _selector(self, service: ServiceFacts) -> Callable[[], list[Container]]:
+        return lambda: self._containers_of(service)
 
     def _containers_of(self, service: ServiceFacts) -> list[Container]:
         return [item for item in self.docker.containers() if item.service == service.name and not item.is_one_off]

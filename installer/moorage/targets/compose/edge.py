@@ -81,7 +81,7 @@ def routes(stack: Stack) -> dict[str, Any]:
             middlewares["deny"] = {"ipAllowList": {"sourceRange": ["255.255.255.255/32"]}}
             routers[f"{route.name}-denied"] = {
                 "entryPoints": [entry_point],
-                "rule": f"{_host_rule(route)} && {_any('PathPrefix', route.denied)}",
+                "rule": f"{_host_rule(route)} && ({_denied_rule(route.denied)})",
                 "priority": _DENIED,
                 "middlewares": ["deny"],
                 "service": _service_name(route),
@@ -182,6 +182,15 @@ def _host_rule(route: Route) -> str:
     if route.wildcard_of:
         return f"HostRegexp(`^[a-z0-9-]+\\.{re.escape(route.wildcard_of)}$`)".replace("\\-", "-")
     return _any("Host", route.hosts)
+
+
+def _denied_rule(paths: tuple[str, ...]) -> str:
+    """Denied prefixes, also when a slash is written as %2F: the router would not see a slash there, the app might."""
+    matchers = [f"PathPrefix(`{path}`)" for path in paths]
+    for path in paths:
+        pattern = re.escape(path.rstrip("/")).replace("\\-", "-").replace("/", "(?:/|%2F)+")
+        matchers.append(f"PathRegexp(`(?i)^{pattern}(?:/|%2F|$)`)")
+    return " || ".join(matchers)
 
 
 def _any(matcher: str, values: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from moorage.stack.model import BundledPostgres, BundledRedis, Service, Stack
-from moorage.targets.compose.facts import JobFacts, RouteFacts, ServiceFacts, StackFacts
+from moorage.targets.compose.facts import ExtraImageFacts, JobFacts, RouteFacts, ServiceFacts, StackFacts
 from moorage.targets.compose.host import long_running_services, unit_name
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
 
@@ -34,7 +34,10 @@ def facts(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
         running=tuple(long_running_services(stack)),
         volumes=tuple(_volume_names(stack)),
         external_volumes=tuple(volume.fixed_name or volume.name for volume in stack.volumes if volume.external),
-        build_only=tuple(image.reference for image in stack.build_only),
+        extra_images=tuple(
+            ExtraImageFacts(item.name, item.image.reference, item.image.build is not None)
+            for item in stack.extra_images
+        ),
         services=(*_platform(stack, revisions), *(_app(stack, item, revisions[item.name]) for item in stack.services)),
         jobs=tuple(JobFacts(job.name, job.service, job.run, job.timeout_seconds, job.describe) for job in stack.jobs),
         routes=tuple(

@@ -48,6 +48,15 @@ class RouteFacts:
 
 
 @dataclass(frozen=True)
+class ExtraImageFacts:
+    """An image that must be here under `name`, although no service runs it."""
+
+    name: str
+    image: str
+    builds: bool
+
+
+@dataclass(frozen=True)
 class StackFacts:
     """The whole of stack.json."""
 
@@ -68,7 +77,7 @@ class StackFacts:
     running: tuple[str, ...]
     volumes: tuple[str, ...]
     external_volumes: tuple[str, ...]
-    build_only: tuple[str, ...]
+    extra_images: tuple[ExtraImageFacts, ...]
     services: tuple[ServiceFacts, ...]
     jobs: tuple[JobFacts, ...]
     routes: tuple[RouteFacts, ...]
@@ -91,7 +100,13 @@ class StackFacts:
 def read_facts(data: dict[str, Any]) -> StackFacts:
     """stack.json back as facts. Raises KeyError or TypeError for a file of another shape."""
     known = dict(data)
-    for name, kind in (("services", ServiceFacts), ("jobs", JobFacts), ("routes", RouteFacts)):
+    parts: dict[str, type] = {
+        "services": ServiceFacts,
+        "jobs": JobFacts,
+        "routes": RouteFacts,
+        "extra_images": ExtraImageFacts,
+    }
+    for name, kind in parts.items():
         known[name] = tuple(kind(**{key: _tupled(item) for key, item in entry.items()}) for entry in known[name])
     return StackFacts(**{key: _tupled(item) for key, item in known.items()})
 

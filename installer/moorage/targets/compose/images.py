@@ -23,14 +23,17 @@ def obtain(
 
     Raises DeployError when an image cannot be had; nothing has been stopped then.
     """
-    wanted = sorted({service.image for service in facts.services} | set(facts.build_only))
-    built = {service.image for service in facts.services if service.builds} | set(facts.build_only)
+    wanted = sorted({service.image for service in facts.services} | {item.image for item in facts.extra_images})
+    built = _built(facts)
     present = docker.image_ids(wanted)
     if build or (built - set(present)):
         _build(docker, facts, console, sources, no_cache=no_cache)
     for reference in wanted:
         if reference not in built and (reference not in present or facts.pull == "always"):
             _pull(docker, facts, console, reference, is_present=reference in present)
+    for extra in facts.extra_images:
+        if extra.image != extra.name:
+            docker.docker("tag", extra.image, extra.name)
     found = docker.image_ids(wanted)
     missing = [reference for reference in wanted if reference not in found]
     if missing:
@@ -40,12 +43,17 @@ def obtain(
     return found
 
 
+def _built(facts: StackFacts) -> set[str]:
+    """The images that are made on this host."""
+    return {item.image for item in facts.services if item.builds} | {
+        item.image for item in facts.extra_images if item.builds
+    }
+
+
 def _build(docker: Docker, facts: StackFacts, console: Console, sources: Path | None, *, no_cache: bool) -> None:
     if sources is None or not sources.is_dir():
         raise DeployError(f"the folder of the sources does not exist: {sources}", "set `images.source` in moorage.yaml")
-    count = plural(
-        len({service.image for service in facts.services if service.builds} | set(facts.build_only)), "image"
-    )
+    count = plural(len(_built(facts)), "image")
     console.action(f"building {count} from {sources}")
     options = ["--no-cache"] if no_cache else []
     try:

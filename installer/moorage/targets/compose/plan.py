@@ -120,9 +120,12 @@ def _change(
         if service.rollout == "rolling" and running:
             return ContainerChange(service.name, "roll", why, "none: the new container starts beside the old one")
         return ContainerChange(service.name, "recreate", why, _downtime(service))
-    stale = [item for item in containers if item.network_of and item.network_of not in {other.id for other in everyone}]
-    if stale:
-        return ContainerChange(service.name, "recreate", "its network partner was replaced", _downtime(service))
+    partners = {other.id: other.started for other in everyone}
+    if any(item.network_of and partners.get(item.network_of, "~") > item.started for item in containers):
+        # A partner that was replaced or restarted took its network along.
+        return ContainerChange(
+            service.name, "recreate", "its network partner was replaced or restarted", _downtime(service)
+        )
     if any(not item.is_running for item in containers):
         return ContainerChange(service.name, "start", "is stopped", "none")
     if len(containers) != service.replicas:

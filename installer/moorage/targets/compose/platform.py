@@ -43,6 +43,8 @@ def _extends(file: str, service: str) -> dict[str, Any]:
 def _traefik(stack: Stack) -> dict[str, Any]:
     settings = stack.edge
     data = _extends("traefik.yaml", TRAEFIK)
+    if settings.container_name:
+        data["container_name"] = settings.container_name
     ports = (
         [(settings.http_port, 80), (settings.https_port, 443)]
         if settings.terminates_tls

@@ -230,7 +230,7 @@ def _fingerprint(stack: Stack, name: str, part: object) -> str:
 def _build_file(stack: Stack) -> dict[str, Any]:
     """What `docker compose -f build.yaml build` makes; apart from the stack, because it needs the sources."""
     named = [(service.name, service.image) for service in stack.services]
-    named += [(image.reference.rpartition("/")[2].partition(":")[0], image) for image in stack.build_only]
+    named += [(item.name.rpartition("/")[2].partition(":")[0], item.image) for item in stack.extra_images]
     content: dict[str, Any] = {}
     seen: set[str] = set()
     for name, image in named:
