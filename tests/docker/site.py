@@ -236,11 +236,11 @@ def watched_arguments(secrets: Sequence[str]) -> Iterator[list[str]]:
 
     def look() -> None:
         while not stop.is_set():
-            for entry in os.listdir("/proc"):
-                if not entry.isdigit() or int(entry) == os.getpid():
+            for entry in Path("/proc").iterdir():
+                if not entry.name.isdigit() or int(entry.name) == os.getpid():
                     continue
                 try:
-                    line = Path("/proc", entry, "cmdline").read_bytes()
+                    line = (entry / "cmdline").read_bytes()
                 except OSError:
                     continue
                 seen.extend(f"{secret[:4]}… in {line!r}" for secret in secrets if secret.encode() in line)

@@ -80,7 +80,7 @@ def _same(connection: psycopg.Connection[tuple[object, ...]], shown: str, promis
 
 def test_the_superuser_cannot_log_in_over_the_network(notes: Site) -> None:
     password = (notes.folder / "secrets" / "compose" / "values" / "POSTGRES_PASSWORD").read_text().strip()
-    with pytest.raises(psycopg.OperationalError, match="pg_hba.conf rejects"):
+    with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf rejects connection"):
         psycopg.connect(host=notes.address("postgres", "data"), user="postgres", password=password, dbname="postgres")
 
 
@@ -119,6 +119,20 @@ def test_the_proxy_cannot_reach_the_database(notes: Site) -> None:
         docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", notes.container("traefik"))
     )
     assert set(networks) == {f"{notes.name}_edge"}
+
+
+def test_every_container_survives_a_restart(notes: Site) -> None:
+    """A restart is not a new start: a tmpfs is mounted again, a data folder is there already."""
+    for service in ("redis", "postgres", "web", "worker", "traefik"):
+        docker("restart", notes.container(service))
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        states = json.loads(notes.moorage("status", "--json").output)
+        if states["good"]:
+            break
+        time.sleep(0.5)
+    assert states["good"], states["services"]
+    assert notes.moorage("plan").status == 0
 
 
 def test_jobs_data_and_the_worker_work_together(notes: Site) -> None:

@@ -1,0 +1,1 @@
+"""What `moorage check` looks at: one file per subject, `run.py` runs them all."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from moorage import flow
-from moorage.checks.base import Finding, Needs, ServiceNeed
+from moorage.app.images import DATABASE_PORTS
+from moorage.checks.base import Finding, Needs, PublicationNeed, ServiceNeed
 from moorage.console import Console
 from moorage.errors import MoorageError
-from moorage.targets.compose.names import TRAEFIK
 from moorage.words import plural
 
 
@@ -49,9 +49,6 @@ def needs_of(deployment: flow.Deployment) -> Needs:
         raise MoorageError(f"the target {stack.target} can't be checked by this version")
     edge = stack.edge
     ports = [(edge.http_port, "HTTP")] + ([(edge.https_port, "HTTPS")] if edge.terminates_tls else [])
-    ports += [
-        (item.host_port, f"{item.service} ({item.protocol})") for item in stack.publications if item.protocol == "tcp"
-    ]
     facts = flow.facts_of_stack(stack)
     return Needs(
         folder=deployment.folder.resolve(),
@@ -84,8 +81,14 @@ def needs_of(deployment: flow.Deployment) -> Needs:
         pull=stack.pull,
         creates_containers=edge.socket_proxy_image is not None,
         networks_per_project=bool(stack.project_networks),
+        publications=tuple(
+            PublicationNeed(item.service, item.host_port, item.address, item.protocol, ("publish", index))
+            for index, item in enumerate(stack.publications)
+        ),
         database_publications=tuple(
-            (item.service, item.host_port, item.address) for item in stack.publications if item.service != TRAEFIK
+            (item.service, item.host_port, item.address)
+            for item in stack.publications
+            if item.container_port in DATABASE_PORTS
         ),
     )
 

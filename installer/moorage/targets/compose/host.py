@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moorage.formats import dump_json
 from moorage.stack.model import BundledPostgres, BundledRedis, Job, Stack
-from moorage.targets.compose.names import FOLDER_MARK, README_MARK, SOCKET_PROXY, TRAEFIK
+from moorage.targets.compose.names import FOLDER_MARK, LABEL_RUNS, README_MARK, SOCKET_PROXY, TRAEFIK
 from moorage.targets.compose.schedule import calendars
 from moorage.templating import render_template
 from moorage.tree import Tree
@@ -12,14 +12,14 @@ from moorage.tree import Tree
 
 def add_files(stack: Stack, public: Tree) -> None:
     """Units and daemon.json."""
-    docker = "/usr/bin/env docker compose"
-    running = " ".join(long_running_services(stack))
+    ours = f"--filter label=com.docker.compose.project={stack.project} --filter label={LABEL_RUNS}=always"
     view = {
         "project": stack.project,
         "readme": README_MARK,
         "compose_folder": FOLDER_MARK,
-        "start": f"{docker} start {running}",
-        "stop": f"{docker} stop",
+        # Not `docker compose start`: that would run the one-shot services again, and with them publish routes.
+        "start": f"/bin/sh -c 'docker ps --all --quiet {ours} | xargs --no-run-if-empty docker start'",
+        "stop": "/usr/bin/env docker compose stop",
     }
     public.add(f"host/systemd/{unit_name(stack)}.service", render_template("systemd/stack.service.j2", view))
     for job in stack.jobs:

@@ -19,6 +19,7 @@ ROLLOUT_FILE = "rollout.yaml"
 LABEL_REVISION = "moorage.revision"
 LABEL_DEPLOYMENT = "moorage.deployment"
 LABEL_ROLLOUT = "moorage.rollout"
+LABEL_RUNS = "moorage.runs"
 LABEL_JOB = "moorage.job"
 
 # Where the units look; `moorage up` fills in the deployment's own path when it installs them.

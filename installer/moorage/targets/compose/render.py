@@ -112,7 +112,7 @@ def _networks(stack: Stack) -> dict[str, Any]:
 
 def _volumes(stack: Stack) -> dict[str, Any]:
     labels = {LABEL_DEPLOYMENT: stack.deployment_id}
-    volumes: dict[str, Any] = {"edge-routes": {}, "edge-acme": {"labels": labels}}
+    volumes: dict[str, Any] = {"edge-routes": {"labels": labels}, "edge-acme": {"labels": labels}}
     for item in (stack.postgres, stack.redis):
         if isinstance(item, (BundledPostgres, BundledRedis)):
             volumes[item.volume] = {"labels": labels}

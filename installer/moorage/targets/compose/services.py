@@ -8,7 +8,7 @@ from typing import Any
 from moorage.app.model import FileMount, HealthCheck, HostMount, MemoryMount, Mount, VolumeMount
 from moorage.quantities import format_cpu, format_duration
 from moorage.stack.model import Job, Limits, LogLimits, Security, Service, Stack
-from moorage.targets.compose.names import LABEL_JOB, LABEL_REVISION, from_compose_folder, private_folder
+from moorage.targets.compose.names import LABEL_JOB, LABEL_REVISION, LABEL_RUNS, from_compose_folder, private_folder
 from moorage.tree import Tree
 
 
@@ -27,7 +27,8 @@ def app_service(stack: Stack, service: Service, revision: str) -> dict[str, Any]
     data |= dict(service.other)
     data["deploy"] = deploy(service.limits, service.replicas)
     data["logging"] = logging(service.logs)
-    data["labels"] = {**service.labels, LABEL_REVISION: revision}
+    runs = {} if service.is_one_shot else {LABEL_RUNS: "always"}
+    data["labels"] = {**service.labels, LABEL_REVISION: revision, **runs}
     data["ports"] = [
         {
             "target": item.container_port,

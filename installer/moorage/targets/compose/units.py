@@ -45,7 +45,9 @@ def install(place: Place, facts: StackFacts, console: Console) -> None:
                 # The stack runs already; `start` makes systemd know it, so that it is stopped in order at shutdown.
                 run(["systemctl", "enable", "--now", name], timeout_seconds=300)
     except (CommandFailed, OSError) as error:
+        reason = error.output if isinstance(error, CommandFailed) else ""
         console.warning(f"the systemd units could not be installed: {error}")
+        console.detail(reason)
         return
     console.success(
         f"systemd starts {facts.project} at boot"

@@ -5,8 +5,8 @@ umask 077
 {
     cat "$1"
     printf '%s\n' "${REDIS_SECRET_SETTINGS:-}"
-} >/run/redis/redis.conf
+} >/tmp/redis.conf
 unset REDIS_SECRET_SETTINGS
 server=redis-server
 command -v "$server" >/dev/null || server=valkey-server
-exec "$server" /run/redis/redis.conf
+exec "$server" /tmp/redis.conf

@@ -1,0 +1,78 @@
+"""Volumes: the data that is there already must be this deployment's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from moorage.checks.asking import Engine, engine_silent
+from moorage.checks.base import Finding, Needs, failure, ok, warning
+from moorage.targets.compose.names import EDGE_ROUTES, LABEL_DEPLOYMENT
+
+NAME = "volumes"
+
+
+@dataclass(frozen=True)
+class VolumeFacts:
+    """Name → deployment of the volumes that exist (empty without the label); why that is not known."""
+
+    owners: Mapping[str, str] = field(default_factory=dict)
+    engine_answers: bool = True
+    error: str = ""
+
+
+def check(needs: Needs, engine: Engine) -> tuple[Finding, ...]:
+    """Look whose the volumes are and judge."""
+    return judge(gather(needs.volumes, engine), needs)
+
+
+def gather(names: Sequence[str], engine: Engine) -> VolumeFacts:
+    """The labels of those volumes that exist."""
+    if not engine.view().answers:
+        return VolumeFacts(engine_answers=False)
+    if not names:
+        return VolumeFacts()
+    answer = engine.ask("volume", "inspect", *names)
+    try:
+        found = json.loads(answer.output or "[]")
+        owners = {item["Name"]: (item.get("Labels") or {}).get(LABEL_DEPLOYMENT, "") for item in found}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return VolumeFacts(error="`docker volume inspect` answers in an unknown form")
+    # One name that does not exist is an error to Docker, although the others are shown.
+    if not owners and answer.error and "no such volume" not in answer.error.lower():
+        return VolumeFacts(error=answer.error)
+    return VolumeFacts(owners)
+
+
+def is_installed(facts: VolumeFacts, needs: Needs) -> bool:
+    """Whether this very deployment has run here before."""
+    return needs.deployment_id in facts.owners.values()
+
+
+def judge(facts: VolumeFacts, needs: Needs) -> tuple[Finding, ...]:
+    """A line for every volume that is not ours, or one for all."""
+    if not facts.engine_answers:
+        return (engine_silent(NAME),)
+    if facts.error:
+        fix = f"`docker volume ls --filter name={needs.project}` must show nothing, or volumes of this deployment"
+        return (warning(NAME, f"whose the volumes are is not known: {facts.error}", fix),)
+    foreign = tuple(_foreign(facts, needs))
+    if foreign:
+        return foreign
+    return (ok(NAME, f"{len(facts.owners)} of {len(needs.volumes)} exist, none of another deployment"),)
+
+
+def _foreign(facts: VolumeFacts, needs: Needs) -> Iterator[Finding]:
+    for name, owner in sorted(facts.owners.items()):
+        # The routes are written anew by every `up`: their volume has no label, and nothing to lose.
+        if owner == needs.deployment_id or name == f"{needs.project}_{EDGE_ROUTES}":
+            continue
+        if owner:
+            text = f"{name} belongs to another deployment ({owner}, this one is {needs.deployment_id})"
+            way = "put that deployment's `secrets/` folder back here, or choose another `name`"
+        else:
+            text = f"{name} exists and belongs to no deployment of moorage"
+            way = "choose another `name`"
+        fix = f"{way}; only if its data is rubbish: `docker volume rm {name}`"
+        yield failure(NAME, text, fix, ("name",))
