@@ -44,12 +44,12 @@ cat <<TEXT
 It runs: https://$domain:8443 (the certificate is from the demo's own authority, $ca)
 
 Try next:
-  moorage -C $folder status            how everything is
-  moorage -C $folder logs web          what the app says
-  moorage -C $folder tune --explain    why Postgres is set as it is
+  .venv/bin/moorage -C $folder status            how everything is
+  .venv/bin/moorage -C $folder logs web          what the app says
+  .venv/bin/moorage -C $folder tune --explain    why Postgres is set as it is
   edit $folder/moorage.yaml (for instance: env: {GREETING: hello}), then
-  moorage -C $folder plan              what that would change
-  moorage -C $folder up                the change, without a pause
-  moorage -C $folder rollback          and back
-  make demo-down                       remove it with its data
+  .venv/bin/moorage -C $folder plan              what that would change
+  .venv/bin/moorage -C $folder up                the change, without a pause
+  .venv/bin/moorage -C $folder rollback          and back
+  make demo-down                              remove it with its data
 TEXT

@@ -200,7 +200,8 @@ class Deployer:
 
     def _run_once(self, service: ServiceFacts) -> None:
         """A service that does its work and ends; others may wait for its success."""
-        with self.console.waiting(f"{service.name} does its work", _ONE_SHOT_SECONDS):
+        work = "publishing the routes" if service.name == EDGE_ROUTES else f"{service.name} does its work"
+        with self.console.waiting(work, _ONE_SHOT_SECONDS):
             self.docker.compose(
                 "up", "--no-deps", "--no-build", "--force-recreate", service.name, timeout_seconds=_ONE_SHOT_SECONDS
             )
@@ -209,7 +210,7 @@ class Deployer:
                 self.console.failure(f"{service.name} ended with status {item.exit_code}")
                 self.console.detail(self.docker.last_lines(item.id) or "(it said nothing)")
                 raise DeployError(f"{service.name} ended with status {item.exit_code}", "its last lines are above")
-        self.console.success(f"{service.name} is done")
+        self.console.success("routes published" if service.name == EDGE_ROUTES else f"{service.name} is done")
 
     def _selector(self, service: ServiceFacts) -> Callable[[], list[Container]]:
         return lambda: self._containers_of(service)
