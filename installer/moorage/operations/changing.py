@@ -46,7 +46,24 @@ def up(folder: Path, environment: str, console: Console, *, build: bool, no_cach
             console.success(f"nothing to do: {deployer.facts.base_url} runs what moorage.yaml says")
         else:
             console.success(f"release {release.id} serves {deployer.facts.base_url}")
-        return deployer.certificate_status(release is not None)
+        status = deployer.certificate_status(release is not None)
+        if console.as_json:
+            _report_release(console, deployer, changed=release is not None, has_certificate=status == 0)
+        return status
+
+
+def _report_release(console: Console, deployer: Deployer, *, changed: bool, has_certificate: bool) -> None:
+    current = deployer.releases.current()
+    console.data(
+        {
+            "ok": has_certificate,
+            "changed": changed,
+            "release": current.id if current else None,
+            "url": deployer.facts.base_url,
+            "has_certificate": has_certificate,
+            "images": dict(current.images) if current else {},
+        }
+    )
 
 
 def _only_compose(deployment: flow.Deployment) -> None:
@@ -92,6 +109,8 @@ def rollback(folder: Path, environment: str, console: Console, *, to: str, confi
         console.detail(
             "moorage.yaml still says something newer: `moorage plan` shows it, `moorage up` goes forward again"
         )
+        if console.as_json:
+            _report_release(console, deployer, changed=True, has_certificate=True)
     return 0
 
 
@@ -123,7 +142,7 @@ def uninstall(
     kept = ["volumes", "secrets", "moorage.yaml"]
     if purge:
         gone += [f"volume {name}" for name in facts.volumes] + ["secrets", "releases", "rendered files"]
-        kept = ["moorage.yaml"]
+        kept = ["moorage.yaml", "the recovery key: backups elsewhere can't be read without it"]
     console.action(f"removing: {', '.join(gone)}")
     console.detail(f"staying: {', '.join(kept)}")
     if dry_run:
