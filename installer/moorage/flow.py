@@ -80,6 +80,7 @@ def open_deployment(
     document: Document | None = None,
     given: Mapping[str, Sensitive] | None = None,
     write_secrets: bool = False,
+    may_lack_secrets: bool = False,
     random_bytes: RandomBytes = random_source.token_bytes,
     now: datetime | None = None,
 ) -> Deployment:
@@ -87,7 +88,8 @@ def open_deployment(
 
     Raises InputError with every problem of both files before anything is written. With `write_secrets`
     missing secrets are made once and kept; without, they are stand-ins for a check. `document` is read
-    instead of moorage.yaml and `given` are secrets that are not kept yet: `init` tries both before it writes.
+    instead of moorage.yaml and `given` are secrets that are not kept yet: `init` tries both before it writes,
+    and with `may_lack_secrets` it leaves those that only the operator knows for later.
     """
     document = document or load_document(folder)
     environment = environment or environment_names(document)[0]
@@ -106,7 +108,8 @@ def open_deployment(
     needs = _secret_needs(extension, loaded)
     secrets = store.resolve(needs, write=False)
     reading = _read(loaded, folder, source, app_folder, secrets, store)
-    problems.extend(_not_following(problems, [*reading.problems, *_certificate_problems(loaded, folder)]))
+    missing = [] if may_lack_secrets else _missing_secrets(secrets, loaded)
+    problems.extend(_not_following(problems, [*missing, *reading.problems, *_certificate_problems(loaded, folder)]))
     if problems:
         raise InputError(problems)
     if write_secrets:
@@ -245,7 +248,6 @@ def _read(
     reading = _Reading()
     extension, reader = read_extension(source, app_folder)
     builtin = is_builtin_name(loaded.config.app) and loaded.config.app in builtin_apps()
-    reading.problems.extend(_missing_secrets(secrets, loaded))
     platform = {
         **platform_values(loaded),
         **postgres_platform.values(extension, loaded, secrets.values),

@@ -10,7 +10,7 @@ from typing import Any
 
 from moorage import flow
 from moorage.app.model import App
-from moorage.assets import builtin_apps
+from moorage.assets import asset, builtin_apps
 from moorage.config import rules
 from moorage.config.loading import CONFIG_FILE
 from moorage.config.secrets import SecretStore
@@ -39,6 +39,8 @@ class Answers:
     name: str | None = None
     wildcard: bool | None = None
     challenge: str | None = None
+    source: str | None = None
+    registry: str | None = None
     routes: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     memory: str | None = None
@@ -61,7 +63,7 @@ def initialise(
     inferred = infer(folder, answers.app or "", answers.routes)
     text = _config_text(answers, inferred, host_facts())
     document = parse_yaml(text, CONFIG_FILE)
-    deployment = flow.open_deployment(folder, document=document, given=inferred.secret_values)
+    deployment = flow.open_deployment(folder, document=document, given=inferred.secret_values, may_lack_secrets=True)
     if dry_run:
         console.line(text.rstrip("\n"))
         return
@@ -98,7 +100,7 @@ def _merged(first: Answers, second: Answers) -> Answers:
 
 
 def _asked(folder: Path, console: Console, answers: Answers, *, ask: bool) -> Answers:
-    """At most five questions; without a person the defaults, and a problem where there is none."""
+    """At most six questions; without a person the defaults, and a problem where there is none."""
     default_app = next(
         (
             f"./{name}"
@@ -127,8 +129,25 @@ def _asked(folder: Path, console: Console, answers: Answers, *, ask: bool) -> An
     email = answers.email
     if tls == "letsencrypt" and not email and ask:
         email = _ask_valid(console, "An e-mail address for the certificate authority?", rules.email)
+    source = answers.source
+    if ask and not source and not answers.registry and _needs_sources(app):
+        source = console.ask(f"Where is the source checkout of {app}? Its images are built from it", f"../{app}")
     name = answers.name or _name_from(domain)
-    return replace(answers, app=app, domain=domain, tls=tls, email=email, name=name, target=answers.target or "compose")
+    return replace(
+        answers,
+        app=app,
+        domain=domain,
+        tls=tls,
+        email=email,
+        name=name,
+        source=source,
+        target=answers.target or "compose",
+    )
+
+
+def _needs_sources(app: str) -> bool:
+    """Whether a built-in app's sources are not part of moorage."""
+    return app in builtin_apps() and not asset("compose", "apps", app, "Dockerfile").is_file()
 
 
 def _ask_valid(console: Console, question: str, rule: Any) -> str:
@@ -180,6 +199,8 @@ def _config_text(answers: Answers, inferred: Inferred, host: HostFacts) -> str:
         "email": _plain(answers.email) if answers.email and answers.tls == "letsencrypt" else "",
         "challenge": answers.challenge
         or ("cloudflare-dns" if inferred.wildcard and answers.tls == "letsencrypt" else "http"),
+        "source": _plain(answers.source) if answers.source else "",
+        "registry": _plain(answers.registry) if answers.registry else "",
         "env": [
             {"name": name, "value": json.dumps(value, ensure_ascii=False)}
             for name, value in {**inferred.env, **answers.env}.items()
@@ -220,7 +241,7 @@ def _write(folder: Path, text: str, deployment: flow.Deployment, inferred: Infer
     _write_git_ignore(folder)
     temporary = folder / f".{CONFIG_FILE}.new"
     temporary.write_text(text, encoding="utf-8")
-    flow.open_deployment(folder, document=parse_yaml(text, CONFIG_FILE), write_secrets=True)
+    flow.open_deployment(folder, document=parse_yaml(text, CONFIG_FILE), write_secrets=True, may_lack_secrets=True)
     try:
         # A hard link fails when somebody was quicker; a rename would overwrite.
         (folder / CONFIG_FILE).hardlink_to(temporary)
@@ -254,5 +275,8 @@ def _report(folder: Path, console: Console, deployment: flow.Deployment, inferre
         console.detail(
             "the recovery key is in secrets/recovery.key: `moorage secrets recovery-key` shows it with a text to keep"
         )
+    for need in deployment.secrets.missing:
+        if not need.optional:
+            console.warning(f"still to do: `moorage secrets set {need.name}` ({need.why})")
     where = "" if folder == Path() else f" -C {folder}"
     console.detail(f"next: `moorage{where} check`, `moorage{where} plan`, `moorage{where} up`")

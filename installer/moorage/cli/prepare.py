@@ -10,8 +10,6 @@ import typer
 from moorage.cli.context import Context
 from moorage.cli.options import Environment
 
-# Optional[...] instead of `| None`: typer evaluates these at run time, also on Python 3.10.
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -27,6 +25,12 @@ def init(
     target: Annotated[str | None, typer.Option(help="compose, minikube or eks.")] = None,
     tls: Annotated[str | None, typer.Option(help="letsencrypt, files, internal-ca, behind-proxy or off.")] = None,
     name: Annotated[str | None, typer.Option(help="The deployment's name.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="A source checkout of the app; its images are built from it.")
+    ] = None,
+    registry: Annotated[
+        str | None, typer.Option(help="Where the app's images are pulled from, for instance ghcr.io/acme.")
+    ] = None,
     wildcard: Annotated[bool, typer.Option(help="Whether every subdomain belongs to the app.")] = False,
     route: Annotated[
         list[str] | None, typer.Option(help="SERVICE:PORT of a Compose file's site; may be repeated.")
@@ -49,6 +53,8 @@ def init(
         target=target,
         tls=tls,
         name=name,
+        source=source,
+        registry=registry,
         wildcard=wildcard or None,
         routes=tuple(route or ()),
     )

@@ -35,7 +35,7 @@ def up(folder: Path, environment: str, console: Console, *, build: bool, no_cach
         files = compare(deployment, rendering)
         is_first = Releases(folder, deployment.environment).current() is None
         if (is_first or files.difference) and not skip_checks:
-            _check_first(deployment, console)
+            _check_first(deployment, console, is_first=is_first)
         for path in files.edited:
             console.warning(f"{deployment.rendered_folder / path} was edited by hand; the edit is lost")
         write(deployment, rendering)
@@ -74,8 +74,8 @@ def _only_compose(deployment: flow.Deployment) -> None:
         )
 
 
-def _check_first(deployment: flow.Deployment, console: Console) -> None:
-    blocking = blocking_findings(deployment, console)
+def _check_first(deployment: flow.Deployment, console: Console, *, is_first: bool) -> None:
+    blocking = blocking_findings(deployment, console, is_first=is_first)
     if blocking:
         for finding in blocking:
             console.failure(f"{finding.check}: {finding.text}")

@@ -11,6 +11,8 @@ from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.words import plural
 
+_ALWAYS_BLOCKING = ("engine", "disk", "volumes")
+
 
 def check(deployment: flow.Deployment, console: Console) -> int:
     """Show every finding; gives 0, or 1 when something stands in the way."""
@@ -33,13 +35,22 @@ def check(deployment: flow.Deployment, console: Console) -> int:
     return 1 if failures else 0
 
 
-def blocking_findings(deployment: flow.Deployment, console: Console) -> list[Finding]:
-    """The failures that `up` must not ignore. Images are left to `up` itself, which obtains them."""
+def blocking_findings(deployment: flow.Deployment, console: Console, *, is_first: bool) -> list[Finding]:
+    """The failures that `up` must not ignore. Images are left to `up` itself, which obtains them.
+
+    A site that runs already is not kept from a repair by its DNS or clock: that is only told then.
+    """
     from moorage.checks.run import run_checks
 
     with console.waiting("checking this server"):
-        found = run_checks(needs_of(deployment))
-    return [finding for finding in found if finding.level == "failure" and finding.check != "images"]
+        found = [_placed(finding, deployment) for finding in run_checks(needs_of(deployment))]
+    failures = [finding for finding in found if finding.level == "failure" and finding.check != "images"]
+    blocking = [finding for finding in failures if is_first or finding.check in _ALWAYS_BLOCKING]
+    for finding in failures:
+        if finding not in blocking:
+            console.warning(f"{finding.check}: {finding.text}")
+            console.detail(f"→ {finding.fix}")
+    return blocking
 
 
 def needs_of(deployment: flow.Deployment) -> Needs:

@@ -70,6 +70,7 @@ def _as_data(files: RenderResult, containers: ContainerPlan) -> dict[str, Any]:
             {"service": item.service, "action": item.action, "why": item.why, "downtime": item.downtime}
             for item in containers.changes
         ],
+        "missing_images": list(containers.missing_images),
         "new_volumes": list(containers.new_volumes),
         "risk": containers.risk,
         "risk_reasons": list(containers.risk_reasons),
@@ -96,6 +97,8 @@ def _show(
     for item in containers.changes:
         downtime = "" if item.downtime == "none" else f" — {item.downtime}"
         console.line(f"{_SIGNS[item.action]} {item.service}: {item.action}, {item.why}{downtime}")
+    for reference in containers.missing_images:
+        console.line(f"+ image {reference}: is pulled or built before anything stops")
     for name in containers.new_volumes:
         console.line(f"+ volume {name}")
     pauses = [

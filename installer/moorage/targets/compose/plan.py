@@ -33,6 +33,7 @@ class ContainerPlan:
     risk_reasons: tuple[str, ...] = ()
     new_volumes: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    missing_images: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -77,6 +78,7 @@ def plan_containers(
         risk_reasons=reasons,
         new_volumes=tuple(name for name in facts.volumes if name not in volumes),
         images=dict(image_ids),
+        missing_images=tuple(sorted({service.image for service in facts.services} - set(image_ids))),
     )
 
 
