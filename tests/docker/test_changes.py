@@ -44,6 +44,30 @@ def test_an_update_under_load_loses_no_request(notes: Site) -> None:
     assert notes.moorage("plan").status == 0
 
 
+def test_the_proxy_and_a_service_can_change_together(notes: Site) -> None:
+    from tests.docker.site import free_ports
+
+    port = free_ports(1)[0]
+    old = notes.https_port
+    notes.write(env={"GREETING": "on another port"}, edge={"http_port": notes.http_port, "https_port": port})
+    notes.https_port = port
+    outcome = notes.up()
+    assert outcome.status == 0, outcome.text
+    assert notes.request("GET", "/api/about").json()["greeting"] == "on another port"
+    assert notes.moorage("plan").status == 0
+    notes.write(edge={"http_port": notes.http_port, "https_port": old})
+    notes.https_port = old
+    assert notes.up().status == 0
+
+
+def test_a_proxy_that_somebody_stopped_comes_back_with_the_change(notes: Site) -> None:
+    docker("stop", notes.container("traefik"))
+    notes.write(env={"GREETING": "without a proxy"})
+    outcome = notes.up()
+    assert outcome.status == 0, outcome.text
+    assert notes.request("GET", "/api/about").json()["greeting"] == "without a proxy"
+
+
 def test_a_slow_upload_survives_the_update(notes: Site) -> None:
     """A request that began before the update ends well after it began to switch."""
     number = notes.request("POST", "/api/notes", {"title": "slow", "body": ""}).json()["id"]

@@ -46,7 +46,7 @@ def up(folder: Path, environment: str, console: Console, *, build: bool, no_cach
             console.success(f"nothing to do: {deployer.facts.base_url} runs what moorage.yaml says")
         else:
             console.success(f"release {release.id} serves {deployer.facts.base_url}")
-        status = deployer.certificate_status(release is not None)
+        status = deployer.convergence.certificate_status(release is not None)
         if console.as_json:
             _report_release(console, deployer, changed=release is not None, has_certificate=status == 0)
         return status
