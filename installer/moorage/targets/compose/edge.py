@@ -10,10 +10,12 @@ from moorage.stack.model import Edge, Route, Stack
 
 # Explicit priorities: the longest path wins, single paths win over prefixes, denials over both, named hosts
 # over wildcards. Traefik's default (the length of the rule) would let a long wildcard rule win.
-_NAMED_HOST = 10_000
-_WILDCARD = 1_000
-_EXACT = 5_000
-_DENIED = 50_000
+# The numbers are multiples of ten: a rolling update puts its copies a little above their originals and nowhere else.
+_NAMED_HOST = 100_000
+_WILDCARD = 10_000
+_EXACT = 50_000
+_DENIED = 500_000
+_PER_CHARACTER = 10
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,14 @@ def _rules(route: Route) -> list[tuple[str, str, int]]:
     for index, path in enumerate(route.paths):
         name = f"{route.name}-path-{index}" if index else route.name
         rule = _host_rule(route) if path == "/" else f"{_host_rule(route)} && PathPrefix(`{path}`)"
-        result.append((name, rule, base + len(path)))
+        result.append((name, rule, base + _PER_CHARACTER * len(path)))
     for index, path in enumerate(route.exact):
         result.append(
-            (f"{route.name}-exact-{index}", f"{_host_rule(route)} && Path(`{path}`)", base + _EXACT + len(path))
+            (
+                f"{route.name}-exact-{index}",
+                f"{_host_rule(route)} && Path(`{path}`)",
+                base + _EXACT + _PER_CHARACTER * len(path),
+            )
         )
     return result
 

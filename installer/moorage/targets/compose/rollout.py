@@ -25,8 +25,9 @@ from moorage.targets.compose.names import EDGE_ROUTES, ROLLOUT_FILE, ROUTES_FILE
 from moorage.targets.compose.plan import is_current
 from moorage.targets.compose.waiting import wait_ready
 
-# Above every rendered priority.
-_ABOVE = 100_000
+# A copy stands above its own original and below everything that stood above that.
+_ABOVE = 5
+_PROBE_PRIORITY = 1_000_000
 # Requests that the proxy has just handed to an old container reach it before it is told to stop.
 _DRAIN_SECONDS = 3.0
 _SWITCH_LIMIT_SECONDS = 30.0
@@ -136,7 +137,7 @@ class Rollouts:
 def rollout_routes(
     rendered: Mapping[str, Any], service: ServiceFacts, names: list[str], host: str, token: str
 ) -> dict[str, Any]:
-    """The routers of one service again, above all others, going to containers by name; and one to ask by."""
+    """The routers of one service again, a little above themselves, going to containers by name; and one to ask by."""
     http = rendered["http"]
     own = {
         name: value
@@ -159,7 +160,7 @@ def rollout_routes(
         routers["moorage-probe"] = {
             "entryPoints": first["entryPoints"],
             "rule": f"Host(`{host}`) && Path(`/.moorage/{token}`)",
-            "priority": 2 * _ABOVE,
+            "priority": _PROBE_PRIORITY,
             "middlewares": ["moorage-probe"],
             "service": first["service"],
         }
