@@ -229,7 +229,25 @@ class MountReader:
         executable: set[str] = set()
         total = 0
         found = [place] if place.is_file() else sorted(item for item in place.rglob("*") if item.is_file())
+        if place.is_dir() and (place / "moorage.yaml").exists():
+            self.reader.report(
+                path,
+                "is the deployment's own folder, secrets included",
+                value=source,
+                hint="mount single files or folders of it",
+            )
+            return None
         for item in found:
+            if place.is_dir() and not item.resolve().is_relative_to(place.resolve()):
+                self.reader.report(
+                    path,
+                    "holds a link that leads out of it",
+                    value=item.relative_to(self.reader.folder).as_posix()
+                    if item.is_relative_to(self.reader.folder)
+                    else source,
+                    hint="replace the link by the file",
+                )
+                return None
             relative = "" if item == place else item.relative_to(place).as_posix()
             total += item.stat().st_size
             if len(files) >= _FOLDER_FILES or total > _FOLDER_LIMIT:
@@ -241,12 +259,15 @@ class MountReader:
                 )
                 return None
             try:
-                files[relative] = item.read_bytes()
+                content = item.read_bytes()
             except PermissionError:
                 self.reader.report(
                     path, "may not be read by this user", value=str(item.relative_to(self.reader.folder))
                 )
                 return None
+            # A file that others may not read is not to be read in a committable folder either.
+            is_secret = not item.stat().st_mode & 0o004
+            files[relative] = Sensitive(content.decode("utf-8", "surrogateescape")) if is_secret else content
             if os.access(item, os.X_OK):
                 executable.add(relative)
         if not read_only:
