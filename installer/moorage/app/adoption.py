@@ -114,9 +114,9 @@ def _postgres(app: App, service: AppService, default_version: str) -> AdoptedPos
     if "POSTGRES_HOST_AUTH_METHOD" in environment:
         raise _Unadoptable("POSTGRES_HOST_AUTH_METHOD changes who may connect")
     password = environment.get("POSTGRES_PASSWORD") or _password_file(service)
-    if not password:
+    if not password or not reveal(password):
         raise _Unadoptable("it has no POSTGRES_PASSWORD")
-    user = reveal(environment.get("POSTGRES_USER") or "postgres")
+    user = _public(environment.get("POSTGRES_USER"), "POSTGRES_USER") or "postgres"
     version = postgres_major(service.image)
     image = service.image
     if version is None:
@@ -132,13 +132,22 @@ def _postgres(app: App, service: AppService, default_version: str) -> AdoptedPos
         version=version,
         user=user,
         password=password,
-        database=reveal(environment.get("POSTGRES_DB") or user),
-        init_arguments=reveal(environment.get("POSTGRES_INITDB_ARGS") or ""),
+        database=_public(environment.get("POSTGRES_DB"), "POSTGRES_DB") or user,
+        init_arguments=_public(environment.get("POSTGRES_INITDB_ARGS"), "POSTGRES_INITDB_ARGS"),
         parameters=_postgres_parameters(service),
-        environment={name: reveal(value) for name, value in environment.items() if name not in _POSTGRES_VARIABLES},
+        environment={
+            name: _public(value, name) for name, value in environment.items() if name not in _POSTGRES_VARIABLES
+        },
         volume=_data_volume(service, _POSTGRES_DATA),
         init_files=_init_files(service),
     )
+
+
+def _public(value: Text | None, what: str) -> str:
+    """A text that goes into rendered files and so must not be secret."""
+    if isinstance(value, Sensitive):
+        raise _Unadoptable(f"its {what} uses a secret, which would stand in a rendered file")
+    return value or ""
 
 
 def _password_file(service: AppService) -> Text:
@@ -152,7 +161,7 @@ def _password_file(service: AppService) -> Text:
 
 
 def _postgres_parameters(service: AppService) -> dict[str, str]:
-    words = [reveal(word) for word in service.command_words]
+    words = [_public(word, "command") for word in service.command_words]
     if words[:1] == ["postgres"]:
         words = words[1:]
     parameters: dict[str, str] = {}
@@ -229,13 +238,13 @@ def _redis(service: AppService, default_version: str) -> AdoptedRedis:
         if setting not in (*_REDIS_HARMLESS, "requirepass", "maxmemory", "maxmemory-policy"):
             raise _Unadoptable(f"its command has --{setting}")
     password = reveal(settings.get("requirepass", ""))
-    memory = reveal(settings.get("maxmemory", ""))
+    memory = _public(settings.get("maxmemory"), "--maxmemory")
     image = service.image if tag(service.image) or "@" in service.image else f"{service.image}:{default_version}"
     return AdoptedRedis(
         service=service,
         image=image,
         password=Sensitive(password) if password else None,
-        policy=reveal(settings.get("maxmemory-policy", "")),
+        policy=_public(settings.get("maxmemory-policy"), "--maxmemory-policy"),
         data_memory=parse_size(memory) if re.fullmatch(r"\d+[kmgKMG]?[bB]?", memory) else 0,
         volume=_data_volume(service, ("/data",)),
     )
