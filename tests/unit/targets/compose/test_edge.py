@@ -1,0 +1,397 @@
+"""Which router gets a request, asked of an evaluator that knows Traefik and not our code."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moorage.stack.model import Route, Stack
+from moorage.targets.compose import edge
+from moorage.templating import render_template
+from tests.unit.given import compose_of, deployment, rendering
+from tests.unit.targets.compose.traefik import Request, matches, outcome
+
+DOMAIN = "notes.example.com"
+# Given rather than made: hashing a password takes its time.
+DASHBOARD = {"DASHBOARD_PASSWORD": "x", "DASHBOARD_USERS": "admin:$2b$12$x"}
+HTTPS = f"name: acme\napp: ./compose.yaml\ndomain: {{name: {DOMAIN}, wildcard: true}}\ntls: {{mode: internal-ca}}\n"
+
+
+@cache
+def plain_stack() -> Stack:
+    with tempfile.TemporaryDirectory() as folder:
+        return deployment(Path(folder), write_secrets=False).stack
+
+
+def route(service: str, **keys: Any) -> Route:
+    usual: dict[str, Any] = {
+        "name": service, "service": service, "port": 80, "hosts": (DOMAIN,), "wildcard_of": "", "paths": (), "exact": (), "denied": (),
+        "strip_prefix": False, "headers": {}, "compress": False, "sticky": False,
+    }  # fmt: skip
+    return Route(**{**usual, **keys})
+
+
+def http_of(*routes: Route) -> dict[str, Any]:
+    http: dict[str, Any] = edge.routes(replace(plain_stack(), routes=routes))["http"]
+    return http
+
+
+def test_the_evaluator_knows_traefiks_rules() -> None:
+    request = Request("a.example.com", "/api/x")
+    assert matches("Host(`a.example.com`) && PathPrefix(`/api`)", request)
+    assert not matches("Host(`a.example.com`) && Path(`/api`)", request)
+    assert matches("(Host(`b`) || Host(`a.example.com`)) && PathPrefix(`/`)", request)
+    assert matches("Host(`b`) && Path(`/`) || PathPrefix(`/a`)", request)
+    assert matches("HostRegexp(`^[a-z]+\\.example\\.com$`)", request)
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("/", "web-80"),
+        ("/x", "web-80"),
+        ("/api", "api-80"),
+        ("/api/v1/x", "api-80"),
+        ("/api/v2", "new-80"),
+        ("/health", "web-80"),
+        ("/ap", "web-80"),
+    ],
+)
+def test_the_longest_path_wins(path: str, service: str) -> None:
+    http = http_of(route("web", paths=("/",)), route("api", paths=("/api",)), route("new", paths=("/api/v2",)))
+    assert outcome(http, Request(DOMAIN, path)) == service
+
+
+def test_a_single_path_wins_over_every_prefix() -> None:
+    http = http_of(route("web", paths=("/", "/status/very/long/prefix")), route("api", exact=("/status",)))
+    assert outcome(http, Request(DOMAIN, "/status")) == "api-80"
+    assert outcome(http, Request(DOMAIN, "/status/")) == "web-80"
+
+
+def test_a_denied_path_is_denied_whoever_would_get_it() -> None:
+    http = http_of(
+        route("web", paths=("/",), denied=("/metrics",)),
+        route("api", paths=("/metrics/public",), exact=("/metrics/x",)),
+    )
+    for path in (
+        "/metrics",
+        "/metrics/",
+        "/metrics/public",
+        "/metrics/x",
+        "/%2Fmetrics",
+        "/%2fmetrics%2Fx",
+        "//metrics",
+        "/METRICS/x",
+    ):
+        assert outcome(http, Request(DOMAIN, path)) == "denied"
+    assert outcome(http, Request("other.example.com", "/metrics")) == ""
+
+
+def test_a_denial_alone_denies() -> None:
+    http = http_of(route("web", denied=("/private",)))
+    assert outcome(http, Request(DOMAIN, "/private")) == "denied"
+    assert outcome(http, Request(DOMAIN, "/")) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "service"),
+    [
+        (DOMAIN, "web-80"),
+        (f"x.{DOMAIN}", "tenants-80"),
+        (f"a-1.{DOMAIN}", "tenants-80"),
+        (f"admin.{DOMAIN}", "admin-80"),
+        (f"a.b.{DOMAIN}", ""),
+        (f".{DOMAIN}", ""),
+        (f"x{DOMAIN}", ""),
+        (f"x.{DOMAIN}.evil.com", ""),
+        ("x.notesXexample.com", ""),
+        ("evil.com", ""),
+    ],
+)
+def test_a_wildcard_is_exactly_one_label_and_never_wins_over_a_name(host: str, service: str) -> None:
+    http = http_of(
+        route("web", paths=("/",)),
+        route("tenants", hosts=(), wildcard_of=DOMAIN, paths=("/", "/a/very/long/path/that/is/longer"), exact=("/a",)),
+        route("admin", hosts=(f"admin.{DOMAIN}",), paths=("/",)),
+    )
+    for path in ("/", "/a", "/a/very/long/path/that/is/longer/x"):
+        assert outcome(http, Request(host, path)) == service
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a denial of the wildcard stands above the routers of named hosts, and beside the dashboard's"
+)
+@pytest.mark.parametrize("path", ["/internal", "/internal/x"])
+def test_a_denial_of_a_wildcard_does_not_reach_named_hosts(path: str) -> None:
+    http = http_of(
+        route("tenants", hosts=(), wildcard_of=DOMAIN, paths=("/",), denied=("/internal",)),
+        route("admin", hosts=(f"admin.{DOMAIN}",), paths=("/",)),
+    )
+    assert outcome(http, Request(f"x.{DOMAIN}", path)) == "denied"
+    assert outcome(http, Request(f"admin.{DOMAIN}", path)) == "admin-80"
+
+
+def test_a_route_of_several_hosts_and_paths_is_one_service() -> None:
+    http = http_of(
+        route("web", hosts=(DOMAIN, "other.example.org"), paths=("/a", "/b"), exact=("/c",), denied=("/a/x", "/b/x"))
+    )
+    for host in (DOMAIN, "other.example.org"):
+        for path, expected in (
+            ("/a", "web-80"),
+            ("/b/y", "web-80"),
+            ("/c", "web-80"),
+            ("/c/d", ""),
+            ("/a/x", "denied"),
+            ("/b/x/y", "denied"),
+        ):
+            assert outcome(http, Request(host, path)) == expected
+    assert list(http["services"]) == ["web-80"]
+
+
+PATHS = st.lists(st.sampled_from(["a", "b", "ab", "api", "v1"]), max_size=3).map(lambda parts: "/" + "/".join(parts))
+HOSTS = [DOMAIN, f"x.{DOMAIN}", f"y.{DOMAIN}", f"a.b.{DOMAIN}", "other.example.org"]
+
+
+@st.composite
+def route_sets(draw: st.DrawFn) -> tuple[Route, ...]:
+    """Routes of several services; every host and path belongs to one of them."""
+    taken: set[tuple[str, str, str]] = set()
+    result = []
+    for number in range(draw(st.integers(1, 4))):
+        host = draw(st.sampled_from([DOMAIN, f"x.{DOMAIN}", "*"]))
+
+        def free(kind: str, host: str = host) -> tuple[str, ...]:
+            found = draw(st.lists(PATHS, max_size=3, unique=True))
+            new = tuple(path for path in found if (kind, host, path) not in taken)
+            taken.update((kind, host, path) for path in new)
+            return new
+
+        # Denials of wildcards are the subject of a test of their own.
+        denied = () if host == "*" else tuple(path for path in draw(st.lists(PATHS, max_size=1)) if path != "/")
+        result.append(
+            route(
+                f"s{number}",
+                hosts=() if host == "*" else (host,),
+                wildcard_of=DOMAIN if host == "*" else "",
+                paths=free("prefix"),
+                exact=free("exact"),
+                denied=denied,
+            )
+        )
+    return tuple(result)
+
+
+def expected_outcome(routes: tuple[Route, ...], request: Request) -> str:
+    """What a person would say: denials, then names before wildcards, single paths before prefixes, long before short."""
+    label, _, rest = request.host.partition(".")
+
+    def is_named(item: Route) -> bool:
+        return request.host in item.hosts
+
+    def is_wild(item: Route) -> bool:
+        return bool(item.wildcard_of) and rest == item.wildcard_of and label != ""
+
+    on_host = [item for item in routes if is_named(item) or is_wild(item)]
+    if any(request.path.startswith(prefix) for item in on_host for prefix in item.denied):
+        return "denied"
+    ranked = [
+        ((is_named(item), kind, len(path)), item.service)
+        for item in on_host
+        for kind, paths in ((1, item.exact), (0, item.paths))
+        for path in paths
+        if (request.path == path if kind else request.path.startswith(path))
+    ]
+    return f"{max(ranked)[1]}-80" if ranked else ""
+
+
+@given(routes=route_sets(), host=st.sampled_from(HOSTS), paths=st.lists(PATHS, min_size=3, max_size=6))
+def test_of_any_set_of_routes_the_right_one_gets_a_request(
+    routes: tuple[Route, ...], host: str, paths: list[str]
+) -> None:
+    http = http_of(*routes)
+    for path in paths:
+        request = Request(host, path)
+        assert outcome(http, request) == expected_outcome(routes, request), (routes, request)
+
+
+@given(routes=route_sets())
+def test_every_name_that_is_used_is_defined(routes: tuple[Route, ...]) -> None:
+    http = http_of(*routes)
+    for router in http["routers"].values():
+        assert router["service"] in http["services"]
+        assert set(router["middlewares"]) <= set(http["middlewares"])
+        assert router["entryPoints"] == ["web"]
+        assert isinstance(router["priority"], int)
+
+
+@given(routes=route_sets())
+def test_routes_do_not_depend_on_the_order_of_services(routes: tuple[Route, ...]) -> None:
+    assert http_of(*routes) == http_of(*reversed(routes))
+
+
+def test_options_of_a_route_become_middlewares_of_its_routers_only() -> None:
+    http = http_of(
+        route("web", paths=("/",)),
+        route("api", paths=("/api",), headers={"B": "2", "A": "1"}, compress=True, strip_prefix=True, sticky=True),
+    )
+    assert set(http["routers"]["api"]["middlewares"]) - set(http["routers"]["web"]["middlewares"]) == {
+        "api-headers",
+        "compress",
+        "api-strip",
+    }
+    assert http["middlewares"]["api-strip"] == {"stripPrefix": {"prefixes": ["/api"]}}
+    assert http["middlewares"]["api-headers"] == {"headers": {"customResponseHeaders": {"A": "1", "B": "2"}}}
+    assert http["services"][http["routers"]["api"]["service"]]["loadBalancer"]["sticky"]
+    assert "sticky" not in http["services"]["web-80"]["loadBalancer"]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="middlewares and routers are named after services: `security` and `dashboard` take the place of ours",
+)
+def test_a_service_never_takes_the_name_of_one_of_our_middlewares() -> None:
+    plain = http_of(route("web", paths=("/",)))["middlewares"]["security-headers"]
+    http = http_of(route("web", paths=("/",)), route("security", paths=("/s",), headers={"A": "1"}))
+    assert http["middlewares"]["security-headers"] == plain
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the dashboard's router is called `dashboard`, like that of an app's service of this name: its site is gone",
+)
+def test_a_service_called_dashboard_keeps_its_route(tmp_path: Path) -> None:
+    compose = {"services": {"dashboard": {"image": "x", "x-moorage": {"port": 80, "route": {"paths": ["/"]}}}}}
+    found = rendering(tmp_path, compose, "edge: {dashboard: {enabled: true}}\n", base=HTTPS, secrets=DASHBOARD)
+    http = yaml.safe_load(found.public.files["compose/traefik/dynamic/routes.yaml"].content)["http"]
+    assert outcome(http, Request(DOMAIN, "/")) == "dashboard-80"
+
+
+# The files as a whole.
+
+
+def files(folder: Path, base: str, settings: str = "", **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Traefik's static and dynamic file."""
+    found = rendering(folder, settings=settings, base=base, **more).public.files
+    static = yaml.safe_load(found["compose/traefik/traefik.yaml"].content)
+    dynamic = yaml.safe_load(found["compose/traefik/dynamic/routes.yaml"].content)
+    return static, dynamic
+
+
+NAMED = f"name: acme\napp: ./compose.yaml\ndomain: {DOMAIN}\n"
+
+
+def test_without_https_there_is_one_entry_and_no_redirect(tmp_path: Path) -> None:
+    static, dynamic = files(tmp_path, NAMED + 'tls: {mode: "off"}\n')
+    assert set(static["entryPoints"]) == {"ping", "web"}
+    assert "http" not in static["entryPoints"]["web"]
+    assert "tls" not in dynamic
+    assert dynamic["http"]["routers"]["web"]["entryPoints"] == ["web"]
+    assert "stsSeconds" not in dynamic["http"]["middlewares"]["security-headers"]["headers"]
+
+
+@pytest.mark.parametrize(("port", "to"), [(443, "websecure"), (8443, ":8443")])
+def test_with_https_everything_else_is_sent_there(port: int, to: str, tmp_path: Path) -> None:
+    static, dynamic = files(tmp_path, NAMED + f"tls: {{mode: internal-ca}}\nedge: {{https_port: {port}}}\n")
+    redirect = static["entryPoints"]["web"]["http"]["redirections"]["entryPoint"]
+    assert (redirect["to"], redirect["scheme"], redirect["permanent"]) == (to, "https", True)
+    assert dynamic["http"]["routers"]["web"]["entryPoints"] == ["websecure"]
+    assert dynamic["tls"]["options"]["default"]["minVersion"] == "VersionTLS12"
+    assert dynamic["http"]["middlewares"]["security-headers"]["headers"]["stsSeconds"] == 365 * 86400
+
+
+def test_behind_a_proxy_its_headers_are_believed_and_nobody_elses(tmp_path: Path) -> None:
+    static, dynamic = files(tmp_path, NAMED + "tls: {mode: behind-proxy, trusted_proxies: [10.0.0.0/8, 'fd00::/8']}\n")
+    assert static["entryPoints"]["web"]["forwardedHeaders"] == {"trustedIPs": ["10.0.0.0/8", "fd00::/8"]}
+    assert "websecure" not in static["entryPoints"]
+    assert dynamic["http"]["middlewares"]["security-headers"]["headers"]["stsSeconds"]
+    static, _ = files(tmp_path, NAMED + 'tls: {mode: "off"}\n')
+    assert "forwardedHeaders" not in static["entryPoints"]["web"]
+
+
+def test_certificates_are_ordered_as_said(tmp_path: Path) -> None:
+    static, _ = files(tmp_path, NAMED + "tls: {mode: letsencrypt, email: ops@example.com}\n")
+    acme = static["certificatesResolvers"]["letsencrypt"]["acme"]
+    assert acme["email"] == "ops@example.com"
+    assert acme["httpChallenge"] == {"entryPoint": "web"}
+    assert static["entryPoints"]["websecure"]["http"]["tls"] == {"certResolver": "letsencrypt"}
+
+
+def test_a_wildcard_certificate_covers_the_domain_and_what_is_below(tmp_path: Path) -> None:
+    base = f"name: acme\napp: ./compose.yaml\ndomain: {{name: {DOMAIN}, wildcard: true}}\ntls: {{mode: letsencrypt, email: a@b.de, challenge: cloudflare-dns}}\n"
+    static, _ = files(tmp_path, base, files={"secrets/compose/values/CF_DNS_API_TOKEN": "t\n"})
+    assert static["entryPoints"]["websecure"]["http"]["tls"]["domains"] == [{"main": DOMAIN, "sans": [f"*.{DOMAIN}"]}]
+    assert "dnsChallenge" in static["certificatesResolvers"]["letsencrypt"]["acme"]
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "ops@example.com",
+        "a#b@example.com",
+        "null@example.com",
+        *(
+            pytest.param(
+                address,
+                marks=pytest.mark.xfail(
+                    strict=True,
+                    reason="goes unquoted into YAML: `#` makes it a comment, `&`, `*`, `{`, `!`, `%` break the file",
+                ),
+            )
+            for address in (
+                "#ops@example.com",
+                "&a@example.com",
+                "*a@example.com",
+                "{a@example.com",
+                "!a@example.com",
+                "%a@example.com",
+            )
+        ),
+    ],
+)
+def test_any_accepted_address_arrives_unchanged(email: str, tmp_path: Path) -> None:
+    static, _ = files(tmp_path, NAMED + f"tls: {{mode: letsencrypt, email: '{email}'}}\n")
+    assert static["certificatesResolvers"]["letsencrypt"]["acme"]["email"] == email
+
+
+@pytest.mark.xfail(strict=True, reason="the address of the ACME server goes unquoted into YAML")
+def test_any_accepted_acme_server_arrives_unchanged(tmp_path: Path) -> None:
+    server = "https://acme.example.com/dir #x"
+    static, _ = files(tmp_path, NAMED + f"tls: {{mode: letsencrypt, email: a@b.de, acme_server: '{server}'}}\n")
+    assert static["certificatesResolvers"]["letsencrypt"]["acme"]["caServer"] == server
+
+
+def test_own_certificates_are_mounted_and_named(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("x")
+    base = NAMED + f"tls: {{mode: files, certificate: ./tls/site.crt, key: {tmp_path / 'key'}}}\n"
+    found = rendering(tmp_path, base=base, files={"tls/site.crt": "x"})
+    mounts = {item["target"]: item["source"] for item in compose_of(found)["services"]["traefik"]["volumes"]}
+    assert mounts == {"/tls/tls.crt": "../../../tls/site.crt", "/tls/tls.key": str(tmp_path / "key")}
+    dynamic = yaml.safe_load(found.public.files["compose/traefik/dynamic/routes.yaml"].content)
+    assert dynamic["tls"]["certificates"] == [{"certFile": "/tls/tls.crt", "keyFile": "/tls/tls.key"}]
+
+
+def test_the_dashboard_is_behind_a_password_on_its_own_host(tmp_path: Path) -> None:
+    static, dynamic = files(
+        tmp_path, NAMED + "tls: {mode: internal-ca}\n", "edge: {dashboard: {enabled: true}}\n", secrets=DASHBOARD
+    )
+    assert static["api"] == {"dashboard": True}
+    router = dynamic["http"]["routers"]["dashboard"]
+    assert router["service"] == "api@internal"
+    assert "dashboard-password" in router["middlewares"]
+    assert matches(router["rule"], Request(f"traefik.{DOMAIN}", "/"))
+    assert not matches(router["rule"], Request(DOMAIN, "/dashboard"))
+    static, _ = files(tmp_path, NAMED + "tls: {mode: internal-ca}\n")
+    assert "api" not in static
+
+
+def test_the_static_file_is_made_of_the_view_only() -> None:
+    text = render_template("traefik/traefik.yaml.j2", edge.static_view(plain_stack()))
+    assert set(yaml.safe_load(text)["providers"]) == {"providersThrottleDuration", "file"}

@@ -1,0 +1,201 @@
+"""What a foreign Compose file tells about itself: its site, its variables, its secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moorage.errors import InputError
+from moorage.inference import Inferred, InferredRoute, infer
+from tests.unit.given import as_text, folder_with
+
+
+def look(folder: Path, services: dict[str, Any], *chosen: str, env: str | None = None, **top: Any) -> Inferred:
+    files: dict[str, str | bytes | None] = {"compose.yaml": as_text({"services": services, **top})}
+    if env is not None:
+        files[".env"] = env
+    folder_with(folder, files)
+    return infer(folder, "./compose.yaml", chosen)
+
+
+def web(**keys: Any) -> dict[str, Any]:
+    return {"image": "nginx", **keys}
+
+
+POSTGRES = {"image": "postgres:16", "ports": ["5432:5432"], "environment": {"POSTGRES_PASSWORD": "p"}}
+
+
+# The site.
+
+
+@pytest.mark.parametrize(
+    ("services", "route"),
+    [
+        ({"web": web(ports=["8080:80"])}, ("web", 80)),
+        ({"web": web(ports=["8080:80"]), "db": POSTGRES}, ("web", 80)),
+        ({"web": web(ports=["80:80", "443:443"])}, ("web", 80)),
+        ({"git": web(ports=["3000:3000", "2222:22"])}, ("git", 3000)),
+        ({"app": web(ports=["3000:3000"]), "api": web(ports=["4000:4000"])}, ("app", 3000)),
+        ({"x": web(ports=["8080:8080"]), "y": web(ports=["4000:4000"])}, ("x", 8080)),
+        ({"web": web(expose=["8000"])}, ("web", 8000)),
+        ({"web": web(ports=["8000"]), "other": web(expose=["9000"])}, ("web", 8000)),
+        ({"web": web(ports=["8000"]), "debug": web(ports=["9000"], profiles=["debug"])}, ("web", 8000)),
+        ({"web": web(ports=["8000:8000/udp", "80:80"])}, ("web", 80)),
+        ({"web": web(ports=[{"target": 8000, "published": 80}])}, ("web", 8000)),
+    ],
+)
+def test_a_clear_site_is_taken(services: dict[str, Any], route: tuple[str, int], tmp_path: Path) -> None:
+    assert look(tmp_path, services).routes == [InferredRoute(*route)]
+
+
+@pytest.mark.parametrize(
+    ("services", "candidates"),
+    [
+        ({"a": web(ports=["3000:3000"]), "b": web(ports=["4000:4000"])}, [("a", 3000), ("b", 4000)]),
+        ({"web": web(ports=["3000:3000"]), "app": web(ports=["4000:4000"])}, [("web", 3000), ("app", 4000)]),
+        ({"worker": web()}, []),
+        ({"db": POSTGRES}, []),
+        ({"mail": web(ports=["25:25", "143:143"])}, []),
+    ],
+)
+def test_an_unclear_site_is_left_to_a_person(
+    services: dict[str, Any], candidates: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    found = look(tmp_path, services)
+    assert (found.routes, found.candidates) == ([], candidates)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "route"),
+    [
+        ("a:3000", InferredRoute("a", 3000)),
+        ("a", InferredRoute("a", 3000)),
+        ("admin=b:4000", InferredRoute("b", 4000, "admin")),
+        ("other.example.org=b", InferredRoute("b", 4000, "other.example.org")),
+        ("a:9999", InferredRoute("a", 9999)),
+    ],
+)
+def test_the_chosen_site_is_taken(chosen: str, route: InferredRoute, tmp_path: Path) -> None:
+    services = {"a": web(ports=["3000:3000"]), "b": web(ports=["4000:4000"])}
+    assert look(tmp_path, services, chosen).routes == [route]
+
+
+@pytest.mark.parametrize("chosen", ["nobody:80", "worker", "worker:http", "worker:", "=a", "a:80:90"])
+def test_a_choice_that_cannot_be_is_refused(chosen: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        look(tmp_path, {"a": web(), "worker": web()}, chosen)
+
+
+def test_a_route_of_the_app_itself_is_enough(tmp_path: Path) -> None:
+    found = look(tmp_path, {"web": web(ports=["80:80"], **{"x-moorage": {"port": 80, "route": {"paths": ["/"]}}})})
+    assert (found.routes, found.candidates) == ([], [])
+
+
+def test_closed_ports_are_told_with_the_line_that_opens_them(tmp_path: Path) -> None:
+    services = {
+        "web": web(ports=["80:80", "443:443"]),
+        "admin": web(ports=["9000:9000"]),
+        "git": web(ports=["127.0.0.1:2222:22"]),
+        "db": POSTGRES,
+    }
+    text = "\n".join(look(tmp_path, services, "web:80").comments)
+    assert "routes: {admin: {port: 9000, host: admin}}" in text
+    assert "publish: [{service: git, port: 2222, target: 22}]" in text
+    assert "db" not in text
+    assert "443" not in text
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the host's port is lost while reading `2222:22`: the line proposes port 22, which is the server's own SSH",
+)
+def test_the_line_that_opens_a_port_names_the_port_of_the_host(tmp_path: Path) -> None:
+    services = {"web": web(ports=["80:80"]), "git": web(ports=["2222:22"])}
+    assert "publish: [{service: git, port: 2222, target: 22}]" in "\n".join(look(tmp_path, services, "web:80").comments)
+
+
+# Variables.
+
+
+def test_values_are_carried_from_the_env_file_and_secrets_apart(tmp_path: Path) -> None:
+    services = {
+        "web": web(environment={"A": "${SITE_NAME}", "B": "${API_TOKEN}", "C": "${DATABASE_URL}"}, ports=["80"])
+    }
+    found = look(
+        tmp_path,
+        services,
+        env="SITE_NAME=My site\nAPI_TOKEN=abc123\nDATABASE_URL=postgres://u:hunter22@db/x\nUNUSED=x\n",
+    )
+    assert found.env == {"SITE_NAME": "My site"}
+    assert found.secret_names == ["API_TOKEN", "DATABASE_URL"]
+    assert found.secret_values["API_TOKEN"].reveal() == "abc123"
+    text = " ".join(notice.text for notice in found.notices)
+    assert "API_TOKEN" in text
+    assert "abc123" not in text + repr(found)
+
+
+def test_a_secret_without_value_is_made(tmp_path: Path) -> None:
+    services = {
+        "web": web(environment={"A": "${SECRET_KEY}", "B": "${OTHER_SECRET:-}", "C": "${PLAIN:-x}"}, ports=["80"])
+    }
+    found = look(tmp_path, services)
+    assert found.secret_names == ["SECRET_KEY"]
+    assert len(found.secret_values["SECRET_KEY"].reveal()) == 64
+    assert found.secret_values["SECRET_KEY"].reveal() not in " ".join(notice.text for notice in found.notices)
+
+
+def test_a_name_alone_counts_as_used(tmp_path: Path) -> None:
+    found = look(tmp_path, {"web": web(environment={"TOKEN": None}, ports=["80"])}, env="TOKEN=abc\n")
+    assert found.secret_names == ["TOKEN"]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="names alone in the list form, and secrets by `environment`, are not seen: their values are not carried over",
+)
+@pytest.mark.parametrize(
+    ("keys", "top"),
+    [({"environment": ["API_TOKEN"]}, {}), ({"secrets": ["s"]}, {"secrets": {"s": {"environment": "API_TOKEN"}}})],
+)
+def test_every_way_of_using_a_variable_counts(keys: dict[str, Any], top: dict[str, Any], tmp_path: Path) -> None:
+    found = look(tmp_path, {"web": web(ports=["80"], **keys)}, env="API_TOKEN=abc\n", **top)
+    assert found.secret_names == ["API_TOKEN"]
+
+
+def test_a_broken_env_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        look(tmp_path, {"web": web(ports=["80"])}, env="A=${\n")
+    assert str(error.value.problems[0].place) == ".env:1:1"
+
+
+def test_an_example_is_not_taken_for_the_real_file(tmp_path: Path) -> None:
+    folder_with(tmp_path, {".env.example": "A=x\n"})
+    found = look(tmp_path, {"web": web(environment={"A": "${A:-y}"}, ports=["80"])})
+    assert found.env == {}
+    assert any(".env.example" in notice.text for notice in found.notices)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="POSTGRES_PASSWORD and the like are taken for moorage's own, which sets them only for apps that require Postgres: nothing is made",
+)
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "REDIS_PASSWORD"])
+def test_a_password_of_a_foreign_database_is_made_as_any_other(name: str, tmp_path: Path) -> None:
+    found = look(
+        tmp_path,
+        {
+            "web": web(ports=["80"]),
+            "db": {"image": "postgres:16", "environment": {"POSTGRES_PASSWORD": f"${{{name}}}"}},
+        },
+    )
+    assert found.secret_names == [name]
+
+
+def test_a_file_that_is_not_there_tells_nothing(tmp_path: Path) -> None:
+    assert infer(tmp_path, "./compose.yaml", ()) == Inferred()
+
+
+def test_a_shipped_app_needs_no_inference(tmp_path: Path) -> None:
+    assert infer(tmp_path, "notes", ()) == Inferred()

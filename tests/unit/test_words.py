@@ -1,0 +1,62 @@
+"""The nearest right word, for messages that help."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moorage.words import listed, nearest, plural
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("domian", "domain"),
+        ("DOMAIN", "domain"),
+        ("postgress", "postgres"),
+        ("challange", "challenge"),
+        ("post", "postgres"),
+        ("xyz", ""),
+        ("", ""),
+        ("do", ""),
+    ],
+)
+def test_the_nearest_word_is_suggested_and_nothing_far_off(word: str, meant: str) -> None:
+    assert nearest(word, ["domain", "postgres", "challenge", "tls"]) == meant
+
+
+def test_the_suggestion_is_written_as_the_choice_is() -> None:
+    assert nearest("smtp_hots", ["SMTP_HOST", "SMTP_PORT"]) == "SMTP_HOST"
+
+
+def test_without_choices_there_is_no_suggestion() -> None:
+    assert nearest("anything", []) == ""
+
+
+@given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=5))
+def test_a_suggestion_is_always_one_of_the_choices(word: str, choices: list[str]) -> None:
+    assert nearest(word, choices) in {*choices, ""}
+
+
+@given(
+    st.from_regex(r"[a-z_]{3,20}", fullmatch=True), st.lists(st.from_regex(r"[a-z_]{3,20}", fullmatch=True), max_size=4)
+)
+def test_a_right_word_is_its_own_nearest(word: str, others: list[str]) -> None:
+    assert nearest(word, [*others, word]) == word
+
+
+@pytest.mark.parametrize(
+    ("items", "text"), [(["a"], "a"), (["a", "b"], "a or b"), (["a", "b", "c"], "a, b or c"), (iter("ab"), "a or b")]
+)
+def test_choices_are_listed_as_a_sentence(items: list[str], text: str) -> None:
+    assert listed(items) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
+def test_one_is_not_several(count: int, text: str) -> None:
+    assert plural(count, "file") == text
+
+
+def test_a_noun_may_have_its_own_plural() -> None:
+    assert (plural(1, "entry", "entries"), plural(3, "entry", "entries")) == ("1 entry", "3 entries")
