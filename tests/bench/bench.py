@@ -45,14 +45,25 @@ def compare(title: str, goal: str, ours: Callable[[], float], theirs: Callable[[
     print(f"{title:58} {ratio:6.2f}×   {mine * 1000:7.0f} ms against {other * 1000:7.0f} ms   goal {goal}", flush=True)
 
 
-def tutor() -> Path:
-    """Tutor from PyPI in an environment of its own, outside of the repository."""
-    place = CACHE / "tutor"
-    program = place / "bin" / "tutor"
-    if not program.exists():
+def installed(name: str, *packages: str) -> Path:
+    """The programs of an environment of its own, outside of the repository, made by pip as a user's is."""
+    place = CACHE / name
+    if not (place / "bin" / "pip").exists():
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        subprocess.run([str(place / "bin" / "pip"), "install", "--quiet", "tutor"], check=True)
-    return program
+    subprocess.run([str(place / "bin" / "pip"), "install", "--quiet", *packages], check=True)
+    return place / "bin"
+
+
+def moorage() -> Path:
+    """moorage as a wheel: an editable checkout has no byte code where Python may not write it, pip's has."""
+    dist = CACHE / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(dist), str(ROOT)], check=True
+    )
+    wheel = str(next(dist.glob("moorage-*.whl")))
+    installed("moorage", wheel)
+    return installed("moorage", "--force-reinstall", "--no-deps", wheel)
 
 
 def main() -> None:
@@ -63,55 +74,41 @@ def main() -> None:
 
 
 def _processes(work: Path) -> None:
+    ours, theirs = moorage(), installed("tutor", "tutor") / "tutor"
+    program = str(ours / "moorage")
     one, four = work / "one", work / "four"
     for folder in (one, four):
-        subprocess.run(
-            [
-                *MOORAGE,
-                "-C",
-                str(folder),
-                "init",
-                "--app",
-                "notes",
-                "--domain",
-                "notes.example.com",
-                "--email",
-                "ops@example.com",
-                "--yes",
-                "-q",
-            ],
-            check=True,
-        )
+        command = f"-C {folder} init --app notes --domain notes.example.com --email ops@example.com --yes -q"
+        subprocess.run([program, *command.split()], check=True)
     with (four / "moorage.yaml").open("a", encoding="utf-8") as stream:
         stream.write(
             "environments: {staging: {target: compose}, beta: {target: compose}, production: {target: compose}}\n"
         )
-    program, root = tutor(), work / "tutor"
-    quiet = {"TUTOR_ROOT": str(root)}
+    quiet = {"TUTOR_ROOT": str(work / "tutor")}
     compare(
         "moorage --help / python -c 'import typer'",
         "≤ 1.5",
-        lambda: seconds([*MOORAGE, "--help"]),
-        lambda: seconds([sys.executable, "-c", "import typer"]),
+        lambda: seconds([program, "--help"]),
+        lambda: seconds([str(ours / "python"), "-c", "import typer"]),
         21,
     )
     compare(
         "moorage --help / tutor --help",
         "",
-        lambda: seconds([*MOORAGE, "--help"]),
-        lambda: seconds([str(program), "--help"], environment=quiet),
+        lambda: seconds([program, "--help"]),
+        lambda: seconds([str(theirs), "--help"], environment=quiet),
     )
     compare(
         "moorage render (1 environment) / tutor config save",
         "≤ 0.5",
-        lambda: seconds([*MOORAGE, "-C", str(one), "render"]),
-        lambda: seconds([str(program), "config", "save"], environment=quiet),
+        lambda: seconds([program, "-C", str(one), "render"]),
+        lambda: seconds([str(theirs), "config", "save"], environment=quiet),
     )
     compare(
         "moorage render --all (4 environments) / tutor config save",
         "≤ 1",
-        lambda: seconds([*MOORAGE, "-C", str(four), "render", "--all"]),
-        lambda: seconds([str(program), "config", "save"], environment=quiet),
+        lambda: seconds([program, "-C", str(four), "render", "--all"]),
+        lambda: seconds([str(theirs), "config", "save"], environment=quiet),
     )
 
 
