@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,15 @@ def _floor(name: str) -> int:
             if (name == known or name.startswith(f"{known}.")) and len(known) > best:
                 best, found = len(known), number
     return found
+
+
+def _all_imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _imports(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
@@ -164,3 +174,13 @@ def test_help_is_quick_because_nothing_heavy_is_loaded() -> None:
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     )
     assert not loaded & {"pydantic", "yaml", "jinja2", "cryptography", "rich", "boto3", "kubernetes", "psycopg"}
+
+
+def test_no_modules_lean_on_each_other() -> None:
+    """Not for types only either: modules in a circle are one module in several files."""
+    known = {_name(path) for path in _modules()}
+    graph = {_name(path): {name.removeprefix("moorage.") for name in _all_imports(path)} & known for path in _modules()}
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle: {' → '.join(error.args[1])}")

@@ -1,17 +1,13 @@
-"""What a check is: facts about the world, and a judgement that needs nothing but them."""
+"""What a check is given and what it gives back: the needs of a stack, and findings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from moorage.errors import Place
 from moorage.formats import KeyPath
-
-if TYPE_CHECKING:
-    from moorage.checks.asking import Engine
 
 Level = Literal["ok", "warning", "failure"]
 
@@ -110,11 +106,3 @@ class Needs:
     networks_per_project: bool = False
     database_publications: tuple[tuple[str, int, str], ...] = ()
     publications: tuple[PublicationNeed, ...] = ()
-
-
-@dataclass(frozen=True)
-class Check:
-    """One subject: `name` is the first word of its lines, `look` gathers and judges."""
-
-    name: str
-    look: Callable[[Needs, Engine], Sequence[Finding]]

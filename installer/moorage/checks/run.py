@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from moorage.checks import (
     clock,
@@ -24,7 +25,16 @@ from moorage.checks import (
     volumes,
 )
 from moorage.checks.asking import Engine
-from moorage.checks.base import Check, Finding, Needs, warning
+from moorage.checks.base import Finding, Needs, warning
+
+
+@dataclass(frozen=True)
+class Check:
+    """One subject: `name` is the first word of its lines, `look` gathers and judges."""
+
+    name: str
+    look: Callable[[Needs, Engine], Sequence[Finding]]
+
 
 # The order of the lines: what stands in the way of everything first.
 CHECKS = (

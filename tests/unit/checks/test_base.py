@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from moorage.checks.asking import Engine, ask
-from moorage.checks.base import Check, Finding, failure, ok, warning
-from moorage.checks.run import CHECKS, run_checks
+from moorage.checks.base import Finding, failure, ok, warning
+from moorage.checks.run import CHECKS, Check, run_checks
 from tests.unit.checks.samples import needs
 
 
