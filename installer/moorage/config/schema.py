@@ -270,7 +270,10 @@ class Permissions(Model):
         (), description="Services that get the Docker socket. It is the same as root on this host."
     )
     host_paths: tuple[str, ...] = Field((), description="Absolute host paths that the app's file may mount.")
-    privileged: tuple[str, ...] = Field((), description="Services that may run `privileged` or use the host's network.")
+    privileged: tuple[str, ...] = Field(
+        (),
+        description="Services that may run `privileged`, use the host's network or have capabilities that reach beyond the container (SYS_ADMIN…).",
+    )
 
 
 def _store_kind(value: object) -> object:

@@ -118,7 +118,7 @@ class Service:
     @property
     def is_one_shot(self) -> bool:
         """Whether it is expected to end."""
-        return self.restart in ("no", "on-failure")
+        return self.restart.partition(":")[0] in ("no", "on-failure")
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from moorage.app.adoption import Adoption
-from moorage.app.extension import Health
 from moorage.app.model import (
     App,
     AppService,
     Dependency,
-    HealthCheck,
     HostMount,
     MemoryMount,
     Mount,
@@ -26,6 +24,8 @@ from moorage.formats import dotted
 from moorage.quantities import parse_duration
 from moorage.sensitive import Sensitive, Text, reveal
 from moorage.stack import budget
+from moorage.stack.docker_access import docker_mount, how_reached
+from moorage.stack.health import health_check, probe
 from moorage.stack.model import (
     APP_NETWORK,
     DATA_NETWORK,
@@ -35,7 +35,6 @@ from moorage.stack.model import (
     Host,
     Image,
     LogLimits,
-    Probe,
     Rollout,
     Security,
     Service,
@@ -56,6 +55,9 @@ _START_AS_ROOT = (
     "SETPCAP",
     "SETUID",
 )
+
+# With one of these a process leaves its container: they are `privileged` in pieces.
+_LIKE_ROOT_ON_THE_HOST = frozenset({"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH"})
 
 
 def included_services(app: App, target: str) -> Iterator[AppService]:
@@ -123,15 +125,15 @@ class ServiceBuilder:
             secret_environment=secret,
             mounts=mounts,
             depends_on=self._depends_on(service),
-            health_check=_health_check(service, port),
-            probe=_probe(health, port),
+            health_check=health_check(service, port),
+            probe=probe(health, port),
             startup_seconds=health.startup_seconds if health else 120,
             limits=budget.limits(self.sizes(self.loaded, service), self.memory[service.name], self.host.cpus),
             replicas=replicas,
             rollout=self._rollout(service, mounts, container_name),
             networks=self._networks(service),
             network_mode=service.network_mode,
-            security=_security(service),
+            security=self._security(service),
             logs=self.logs,
             restart=self._restart(service),
             labels=dict(service.labels),
@@ -224,20 +226,33 @@ class ServiceBuilder:
         return mounts
 
     def _docker_access(self, service: AppService) -> DockerAccess:
-        declared = service.extension.docker_access
-        mounted = any(isinstance(mount, HostMount) and mount.source == DOCKER_SOCKET for mount in service.mounts)
-        if declared:
-            return declared
-        if not mounted:
+        """Whether the service reaches Docker's API; an app file alone never decides that, except for our own apps."""
+        declared, mount = service.extension.docker_access, docker_mount(service.mounts)
+        if not declared and mount is None:
             return ""
-        if service.name not in self.loaded.config.permissions.docker_access:
+        allowed = service.name in self.loaded.config.permissions.docker_access
+        if not allowed and not (declared and self.app.builtin):
             self._problem(
                 service,
-                "volumes",
-                "mounts the Docker socket, which is the same as root on this host",
+                "x-moorage.docker_access" if declared else "volumes",
+                f"{how_reached(mount)}, which is the same as root on this host",
                 f"if it must be, add `{service.name}` under `permissions.docker_access` in moorage.yaml",
             )
+        # A socket that is mounted read-only takes commands all the same.
         return "write"
+
+    def _security(self, service: AppService) -> Security:
+        security = _security(service)
+        strong = sorted(_LIKE_ROOT_ON_THE_HOST & {*security.cap_add, *_capabilities(service.cap_add)})
+        allowed = self.app.builtin or service.name in self.loaded.config.permissions.privileged
+        if strong and not allowed:
+            self._problem(
+                service,
+                "cap_add" if service.cap_add else "x-moorage.security.capabilities",
+                f"wants {' and '.join(strong)}, which is nearly the same as root on this host",
+                f"if it must be, add `{service.name}` under `permissions.privileged` in moorage.yaml",
+            )
+        return security
 
     def _depends_on(self, service: AppService) -> dict[str, Dependency]:
         """Dependencies on services that exist here; on databases they wait for health."""
@@ -312,7 +327,7 @@ class ServiceBuilder:
         return "recreate" if writes else "rolling"
 
     def _problem(self, service: AppService, key: str, rule: str, hint: str = "") -> None:
-        path = (*service.path, key)
+        path = (*service.path, *key.split("."))
         self.report(Problem(self.app.document.place(path), dotted(path), rule, hint=hint))
 
 
@@ -322,56 +337,25 @@ def _mentions(text: str, host: str) -> bool:
 
 def _security(service: AppService) -> Security:
     wanted = service.extension.security
-    drop = tuple(name.removeprefix("CAP_") for name in service.cap_drop)
-    kept = _START_AS_ROOT if wanted.capabilities is None and "ALL" not in drop else (wanted.capabilities or ())
-    added = tuple(name.removeprefix("CAP_") for name in service.cap_add)
+    drop, added = _capabilities(service.cap_drop), _capabilities(service.cap_add)
+    kept = _START_AS_ROOT if wanted.capabilities is None and "ALL" not in drop else wanted.capabilities or ()
     options = tuple(option for option in service.security_opt if not option.startswith("no-new-privileges"))
     loosened = any(option.replace("=", ":") == "no-new-privileges:false" for option in service.security_opt)
     return Security(
-        cap_add=tuple(sorted({*kept, *added} - set(drop))),
+        # Beside `ALL` in `cap_add` Docker takes away only what is named.
+        cap_drop=("ALL", *sorted(drop - {"ALL"})) if "ALL" in added else ("ALL",),
+        cap_add=("ALL",) if "ALL" in added else tuple(sorted((_capabilities(kept) | added) - drop)),
         read_only=wanted.read_only or bool(service.read_only),
         no_new_privileges=wanted.no_new_privileges and not loosened,
         security_opt=options,
     )
 
 
+def _capabilities(names: Iterable[str]) -> frozenset[str]:
+    """Capabilities in the kernel's spelling without its prefix, as Docker takes them: in any case."""
+    return frozenset(name.upper().removeprefix("CAP_") for name in names)
+
+
 def _grace(service: AppService) -> float:
     written = service.other.get("stop_grace_period")
     return parse_duration(written) if written is not None else 30.0
-
-
-def _probe(health: Health | None, port: int) -> Probe | None:
-    if health is None or health.path is None:
-        return None
-    return Probe(health.path, health.port or port, health.live_path or "")
-
-
-def _health_check(service: AppService, port: int) -> HealthCheck | None:
-    """The file's own check, else one made from `x-moorage.health`; None leaves the image's own in force."""
-    if service.health_check is not None:
-        return service.health_check
-    health = service.extension.health
-    if health is None:
-        return None
-    if health.command:
-        test: tuple[str, ...] = ("CMD", *health.command)
-    elif health.path:
-        test = (
-            "CMD-SHELL",
-            _http_question(f"http://127.0.0.1:{health.port or port}{health.path}", health.timeout_seconds),
-        )
-    else:
-        return None
-    return HealthCheck(test, health.interval_seconds, health.timeout_seconds, health.retries, health.startup_seconds, 1)
-
-
-def _http_question(url: str, timeout_seconds: int) -> str:
-    """A shell line that asks with whatever the image has: wget, curl, Python or Node."""
-    python = f"import urllib.request as r; r.urlopen('{url}', timeout={timeout_seconds})"
-    node = f"fetch('{url}').then(a => process.exit(a.ok ? 0 : 1), () => process.exit(1))"
-    return (
-        f"if command -v wget >/dev/null; then wget -q -T {timeout_seconds} -O /dev/null {url}; "
-        f"elif command -v curl >/dev/null; then curl -fsS -m {timeout_seconds} -o /dev/null {url}; "
-        f'elif command -v python3 >/dev/null; then python3 -c "{python}"; '
-        f'else node -e "{node}"; fi'
-    )

@@ -267,18 +267,34 @@ def test_a_service_keeps_only_what_starting_as_root_needs(tmp_path: Path) -> Non
         ({"cap_drop": ["ALL"]}, ()),
         ({"cap_drop": ["ALL"], "cap_add": ["NET_BIND_SERVICE"]}, ("NET_BIND_SERVICE",)),
         ({"cap_drop": ["ALL"], "cap_add": ["CAP_CHOWN"]}, ("CHOWN",)),
-        pytest.param(
-            {"cap_drop": ["all"]}, (),
-            marks=pytest.mark.xfail(strict=True, reason="Docker reads capabilities in any case; `all` drops nothing here"),
-        ),
-        pytest.param(
-            {"cap_drop": ["ALL"], "cap_add": ["cap_chown"]}, ("CHOWN",),
-            marks=pytest.mark.xfail(strict=True, reason="Docker reads capabilities in any case"),
-        ),
+        ({"cap_drop": ["all"]}, ()),
+        ({"cap_drop": ["ALL"], "cap_add": ["cap_chown"]}, ("CHOWN",)),
+        ({"x-moorage": {"security": {"capabilities": ["cap_net_raw"]}}}, ("NET_RAW",)),
     ],
 )  # fmt: skip
 def test_capabilities_are_those_that_are_wanted(keys: Any, added: tuple[str, ...], tmp_path: Path) -> None:
     assert web(tmp_path, keys).security.cap_add == added
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"cap_add": ["ALL"]},
+        {"cap_add": ["sys_admin"]},
+        {"cap_drop": ["all"], "cap_add": ["CAP_SYS_MODULE"]},
+        {"x-moorage": {"security": {"capabilities": ["SYS_ADMIN"]}}},
+    ],
+)
+def test_an_app_cannot_give_itself_the_rights_of_root(keys: Any, tmp_path: Path) -> None:
+    assert any("same as root" in rule for rule in refused(tmp_path, keys))
+    found = web(tmp_path, keys, "permissions: {privileged: [web]}\n").security
+    assert {"ALL", "SYS_ADMIN", "SYS_MODULE"} & set(found.cap_add)
+
+
+def test_all_capabilities_but_one_are_all_but_one(tmp_path: Path) -> None:
+    keys = {"cap_add": ["ALL"], "cap_drop": ["net_raw"]}
+    found = web(tmp_path, keys, "permissions: {privileged: [web]}\n").security
+    assert (found.cap_add, found.cap_drop) == (("ALL",), ("ALL", "NET_RAW"))
 
 
 @pytest.mark.parametrize(
@@ -307,16 +323,14 @@ def test_the_docker_socket_needs_the_operators_word(tmp_path: Path) -> None:
     assert found.docker_access == "write"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a foreign app's file gives itself the socket with `x-moorage.docker_access`; nobody asks the operator",
-)
 def test_an_app_cannot_give_itself_the_docker_socket(tmp_path: Path) -> None:
     assert refused(tmp_path, {"x-moorage": {"docker_access": "write"}})
 
 
-@pytest.mark.xfail(strict=True, reason="a path above the socket gives the socket as well")
-@pytest.mark.parametrize("path", ["/var/run", "/", "/run"])
+@pytest.mark.parametrize(
+    "path",
+    ["/var/run", "/", "/run", "/var/lib/../run/", "/run/containerd", "/run/user/1000/docker.sock", "/run/podman"],
+)
 def test_a_host_path_that_contains_the_docker_socket_counts_as_it(path: str, tmp_path: Path) -> None:
     found = web(
         tmp_path, {"volumes": [f"{path}:/host"]}, f"permissions: {{host_paths: [{path}], docker_access: [web]}}\n"
@@ -326,6 +340,23 @@ def test_a_host_path_that_contains_the_docker_socket_counts_as_it(path: str, tmp
         "same as root" in rule
         for rule in refused(tmp_path, {"volumes": [f"{path}:/host"]}, f"permissions: {{host_paths: [{path}]}}\n")
     )
+
+
+def test_a_host_path_beside_the_docker_socket_is_no_access_to_it(tmp_path: Path) -> None:
+    found = web(tmp_path, {"volumes": ["/run/lock:/host"]}, "permissions: {host_paths: [/run/lock]}\n")
+    assert found.docker_access == ""
+
+
+@pytest.mark.parametrize("access", ["read", "write"])
+def test_the_operator_is_asked_for_reading_access_too_and_told_what_it_is(access: str, tmp_path: Path) -> None:
+    keys = {"x-moorage": {"docker_access": access}}
+    (problem,) = problems(lambda: web(tmp_path, keys))
+    assert (problem.key, "permissions.docker_access" in problem.hint) == (
+        "services.web.x-moorage.docker_access",
+        True,
+    )
+    # A read-only mount hinders nobody from sending commands to a socket.
+    assert web(tmp_path, keys, "permissions: {docker_access: [web]}\n").docker_access == "write"
 
 
 def test_reading_access_mounts_the_socket_read_only(tmp_path: Path) -> None:
@@ -351,10 +382,6 @@ def test_a_service_is_restarted_unless_it_is_to_end(restart: str | None, expecte
     assert web(tmp_path, {"restart": restart}).restart == expected
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="one-shot is `no` or `on-failure` to the letter; with a number of tries it counts as long-running",
-)
 def test_a_limited_number_of_tries_is_one_shot_too(tmp_path: Path) -> None:
     assert web(tmp_path, {"restart": "on-failure:3"}).is_one_shot
 
@@ -421,12 +448,9 @@ def test_without_any_word_the_images_own_check_stays(tmp_path: Path) -> None:
     assert web(tmp_path).health_check is None
 
 
-@pytest.mark.parametrize("path", ["/health", "/a-b_c/d.e~f", "/%20x", pytest.param(
-    "/health&full", marks=pytest.mark.xfail(strict=True, reason="the path stands bare in a shell line, and `&`, `;`, `(`, `'` are allowed in it")),
-    pytest.param("/health;v=1", marks=pytest.mark.xfail(strict=True, reason="as above")),
-    pytest.param("/it's", marks=pytest.mark.xfail(strict=True, reason="as above")),
-    pytest.param("/a(b)", marks=pytest.mark.xfail(strict=True, reason="as above")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path", ["/health", "/a-b_c/d.e~f", "/%20x", "/health&full", "/health;v=1", "/it's", "/a(b)", "/*!"]
+)
 def test_an_http_check_asks_for_exactly_its_path(path: str, tmp_path: Path) -> None:
     check = web(tmp_path, {"x-moorage": {"health": {"path": path, "port": 8000}}}).health_check
     assert check is not None
@@ -443,3 +467,22 @@ def test_an_http_check_asks_for_exactly_its_path(path: str, tmp_path: Path) -> N
     assert asked.returncode == 0
     assert asked.stdout.splitlines()[-1] == f"http://127.0.0.1:8000{path}"
     assert shlex.split(line)
+
+
+@pytest.mark.parametrize("program", ["wget", "curl", "python3", "node"])
+@pytest.mark.parametrize("path", ["/health", "/it's;a&b(c)"])
+def test_an_http_check_asks_with_what_the_image_has(program: str, path: str, tmp_path: Path) -> None:
+    check = web(tmp_path, {"x-moorage": {"health": {"path": path, "port": 8000}}}).health_check
+    assert check is not None
+    found = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            f'{program}() {{ printf "%s\\n" "$@"; }}; command() {{ [ "$2" = {program} ]; }}\n{check.test[1]}',
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    assert found.stdout.splitlines()[-1] == f"http://127.0.0.1:8000{path}"
