@@ -100,8 +100,6 @@ def _read_networks(value: Any, app: App, reader: Reader) -> None:
         driver = reader.text(kept.get("driver"), (*path, "driver"), "bridge")
         if driver not in ("bridge", "default"):
             reader.report((*path, "driver"), "only `bridge` exists on one server", value=driver)
-        if name in ("edge", "data"):
-            continue
         app.networks[name] = AppNetwork(name, reader.boolean(kept.get("internal"), (*path, "internal")))
 
 

@@ -13,7 +13,7 @@ from moorage.config.secrets import SecretValues
 from moorage.errors import Problem
 from moorage.quantities import GIBIBYTE, human_size
 from moorage.sensitive import Sensitive
-from moorage.stack import budget
+from moorage.stack import budget, names
 from moorage.stack.model import (
     BudgetLine,
     BundledPostgres,
@@ -28,12 +28,12 @@ from moorage.stack.model import (
     Stack,
     Volume,
 )
+from moorage.stack.networks import are_internal
 from moorage.stack.platform import edge as edge_platform
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
 from moorage.stack.routes import build_publications, build_routes
 from moorage.stack.services import ServiceBuilder, included_services, run_count
-from moorage.words import nearest
 
 
 @dataclass
@@ -69,7 +69,7 @@ def build_stack(
         config.resources.host.address or "",
     )
     wildcard = config.domain.wildcard or app.extension.wildcard
-    draft.problems.extend(_unknown_services(draft))
+    draft.problems.extend(names.problems(loaded, app, adoption))
     draft.problems.extend(
         edge_platform.problems(
             loaded, wildcard=config.domain.wildcard, creates_containers=app.extension.creates_containers
@@ -132,7 +132,7 @@ def build_stack(
         routes=routes,
         publications=publications,
         volumes=tuple(_volumes(app)),
-        networks={name: network.internal for name, network in sorted(app.networks.items())},
+        networks=are_internal(app),
         extra_images=tuple(
             builder.extra_image(service) for service in app.services.values() if service.extension.build_only
         ),
@@ -161,37 +161,6 @@ def base_url(loaded: LoadedConfig) -> str:
     # Behind a proxy the outside port is the proxy's business.
     standard = config.tls.mode == "behind-proxy" or port == (80 if scheme == "http" else 443)
     return f"{scheme}://{config.domain.name}" + ("" if standard else f":{port}")
-
-
-def _unknown_services(draft: Draft) -> list[Problem]:
-    """Names of services in moorage.yaml that the app doesn't have."""
-    config, loaded = draft.loaded.config, draft.loaded
-    known = [*draft.app.services, *draft.adoption.names]
-    named: list[tuple[tuple[str | int, ...], str, bool]] = [
-        *((("resources", "services", name), name, True) for name in config.resources.services),
-        *((("images", "overrides", name), name, True) for name in config.images.overrides),
-        *((("routes", name), name, True) for name in config.routes),
-        *((("publish", index, "service"), item.service, False) for index, item in enumerate(config.publish)),
-        *(
-            (("permissions", "docker_access", index), name, False)
-            for index, name in enumerate(config.permissions.docker_access)
-        ),
-        *(
-            (("permissions", "privileged", index), name, False)
-            for index, name in enumerate(config.permissions.privileged)
-        ),
-    ]
-    return [
-        loaded.problem(
-            path,
-            f"names the service `{name}`, which the app does not have",
-            suggestion=nearest(name, known),
-            hint="" if nearest(name, known) else f"services: {', '.join(sorted(known))}",
-            of_key=of_key,
-        )
-        for path, name, of_key in named
-        if name not in known
-    ]
 
 
 def _log_limits(draft: Draft) -> LogLimits:

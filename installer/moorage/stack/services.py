@@ -27,7 +27,6 @@ from moorage.stack import budget
 from moorage.stack.docker_access import docker_mount, how_reached
 from moorage.stack.health import health_check, probe
 from moorage.stack.model import (
-    APP_NETWORK,
     DATA_NETWORK,
     EDGE_NETWORK,
     DockerAccess,
@@ -39,6 +38,7 @@ from moorage.stack.model import (
     Security,
     Service,
 )
+from moorage.stack.networks import own_names
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
 
@@ -282,11 +282,12 @@ class ServiceBuilder:
         extra = list(self.app.link_aliases.get(service.name, ()))
         if service.container_name and service.container_name != service.name and not service.extension.fixed_name:
             extra.append(service.container_name)
-        written = service.networks or {"default": ()}
+        own = own_names(self.app)
         networks = {
-            (APP_NETWORK if name == "default" else name): (*aliases, *extra)
-            for name, aliases in written.items()
-            if name not in (EDGE_NETWORK, DATA_NETWORK)
+            own[name]: (*aliases, *extra)
+            for name, aliases in (service.networks or {"default": ()}).items()
+            # A name that the file uses and does not declare is the platform's, which is given by need.
+            if name in own
         }
         if service.name in self.routed:
             networks[EDGE_NETWORK] = ()

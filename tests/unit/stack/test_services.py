@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from moorage.app.model import Dependency, HostMount, MemoryMount, VolumeMount
-from moorage.errors import InputError
 from moorage.quantities import MEBIBYTE
 from moorage.sensitive import Sensitive
 from moorage.stack.model import BundledPostgres, Service, Stack
@@ -158,7 +157,6 @@ def test_the_number_of_containers_comes_from_the_nearest_to_the_operator(
             {"edge": (), "front": ("www", "old_web")},
         ),
         ({"container_name": "web"}, {"app": (), "edge": ()}),
-        ({"network_mode": "none"}, {}),
     ],
 )
 def test_a_service_is_on_its_networks_and_on_the_edge_when_it_is_routed(
@@ -167,11 +165,12 @@ def test_a_service_is_on_its_networks_and_on_the_edge_when_it_is_routed(
     assert dict(web(tmp_path, keys, top={"networks": {"front": None}}).networks) == networks
 
 
-@pytest.mark.parametrize("name", ["data", "edge"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="an app's own network that is called `data` or `edge` vanishes: its services no longer reach each other",
-)
+def test_a_service_without_network_is_on_none(tmp_path: Path) -> None:
+    found = stack(tmp_path, others={"lone": {"image": "x", "network_mode": "none"}})
+    assert dict(found.service("lone").networks) == {}
+
+
+@pytest.mark.parametrize("name", ["data", "edge", "app", "socket-proxy"])
 def test_services_of_one_network_reach_each_other_whatever_it_is_called(name: str, tmp_path: Path) -> None:
     found = stack(
         tmp_path,
@@ -182,11 +181,7 @@ def test_services_of_one_network_reach_each_other_whatever_it_is_called(name: st
     assert set(found.service("web").networks) & set(found.service("api").networks)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="`internal: true` of the networks `default` and `app` is lost: services that must not reach the internet do",
-)
-@pytest.mark.parametrize("name", ["default", "app"])
+@pytest.mark.parametrize("name", ["default", "app", "data", "edge", "socket-proxy"])
 def test_an_internal_network_stays_internal_whatever_it_is_called(name: str, tmp_path: Path) -> None:
     content = {
         "networks": {name: {"internal": True}},
@@ -198,6 +193,22 @@ def test_an_internal_network_stays_internal_whatever_it_is_called(name: str, tmp
     found = compose_of(rendering(tmp_path, content))
     (used,) = found["services"]["worker"]["networks"]
     assert found["networks"][used] == {"internal": True}
+
+
+def test_networks_that_were_apart_stay_apart(tmp_path: Path) -> None:
+    names = ["data", "edge", "app", "default", "app-data", "app-default", "socket-proxy"]
+    others: dict[str, Any] = {f"on-{name}": {"image": "x", "networks": [name]} for name in names}
+    content = {
+        "x-moorage": {"requires": {"postgres": {}}, "creates_containers": True},
+        "networks": dict.fromkeys(names),
+        "services": {"web": {"image": "nginx", "x-moorage": ROUTED}, **others},
+    }
+    found = compose_of(rendering(tmp_path, content))
+    used = [tuple(found["services"][f"on-{name}"]["networks"]) for name in names]
+    assert len(set(used)) == len(names)
+    platform = {name for service in ("traefik", "postgres") for name in found["services"][service]["networks"]}
+    assert not platform & {name for networks in used for name in networks}
+    assert all(set(networks) <= set(found["networks"]) for networks in used)
 
 
 def test_who_uses_the_database_is_on_its_network_and_waits_for_it(tmp_path: Path) -> None:
@@ -217,10 +228,6 @@ def test_a_word_that_only_contains_the_name_is_not_the_database(text: str, tmp_p
     assert "data" not in found.service("web").networks
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a service of the app named `postgres` or `redis` takes the place of the platform's in the rendered file",
-)
 @pytest.mark.parametrize("name", ["postgres", "redis"])
 def test_a_service_with_the_name_of_a_required_one_is_refused(name: str, tmp_path: Path) -> None:
     top = {"x-moorage": {"requires": {name: {}}}}
@@ -235,17 +242,54 @@ def test_dependencies_on_an_adopted_database_wait_for_its_health(tmp_path: Path)
     assert "data" in found.service("web").networks
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a job in an adopted service is left out without a word: a nightly dump never runs"
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"image": "postgres:16", "environment": {"POSTGRES_PASSWORD": "p"}},
+        {"image": "x", "build": ".", "x-moorage": {"build_only": True}},
+    ],
 )
-def test_a_job_in_an_adopted_database_is_kept_or_refused(tmp_path: Path) -> None:
-    others = {"db": {"image": "postgres:16", "environment": {"POSTGRES_PASSWORD": "p"}}}
+def test_a_job_in_a_service_that_does_not_run_as_such_is_refused(keys: dict[str, Any], tmp_path: Path) -> None:
     top = {"x-moorage": {"jobs": {"dump": {"service": "db", "command": ["pg_dump"], "schedule": "0 3 * * *"}}}}
-    try:
-        found = stack(tmp_path, others=others, top=top)
-    except InputError:
-        return
-    assert [job.name for job in found.jobs] == ["dump"]
+    assert [rule.partition(":")[0] for rule in refused(tmp_path, {}, others={"db": keys}, top=top)] == [
+        "x-moorage.jobs.dump.service"
+    ]
+
+
+@pytest.mark.parametrize("name", ["web", "traefik", "postgres", "edge-routes"])
+def test_a_job_takes_no_name_of_a_service(name: str, tmp_path: Path) -> None:
+    jobs = {name: {"service": "web", "command": ["x"], "run": "manual"}}
+    top = {"x-moorage": {"jobs": jobs, "requires": {"postgres": {}}}}
+    assert [rule.partition(":")[0] for rule in refused(tmp_path, {}, top=top)] == [f"x-moorage.jobs.{name}"]
+
+
+@pytest.mark.parametrize("name", ["postgres-data", "redis-data", "edge-acme"])
+def test_a_volume_of_the_app_is_never_one_of_the_platform(name: str, tmp_path: Path) -> None:
+    top = {"x-moorage": {"requires": {"postgres": {}, "redis": {}}}, "volumes": {name: None}}
+    assert any(f"volumes.{name}" in rule for rule in refused(tmp_path, {"volumes": [f"{name}:/x"]}, top=top))
+
+
+def test_a_volume_is_never_that_of_an_adopted_database_by_chance(tmp_path: Path) -> None:
+    others = {"db": {"image": "postgres:16", "environment": {"POSTGRES_PASSWORD": "p"}}}
+    assert refused(tmp_path, {"volumes": ["db-data:/x"]}, others=others, top={"volumes": {"db-data": None}})
+    shared = {"db": {**others["db"], "volumes": ["db-data:/var/lib/postgresql/data"]}}
+    assert stack(tmp_path, {"volumes": ["db-data:/x:ro"]}, others=shared, top={"volumes": {"db-data": None}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ("resources: {services: {db: {memory: 1Gi}}}\n", "resources.services.db"),
+        ("images: {overrides: {db: 'postgres:17'}}\n", "images.overrides.db"),
+        ("publish: [{service: db, port: 5432, address: 127.0.0.1}]\n", "publish[0].service"),
+        ("routes: {db: {port: 5433}}\n", "routes.db"),
+        ("permissions: {privileged: [db]}\n", "permissions.privileged[0]"),
+    ],
+)
+def test_a_setting_that_an_adopted_database_does_not_follow_is_refused(settings: str, key: str, tmp_path: Path) -> None:
+    others = {"db": {"image": "postgres:16", "environment": {"POSTGRES_PASSWORD": "p"}}}
+    (problem,) = problems(lambda: stack(tmp_path, {}, settings, others=others))
+    assert (problem.key, "postgres." in problem.hint) == (key, True)
 
 
 # Confinement.

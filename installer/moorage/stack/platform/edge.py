@@ -17,6 +17,8 @@ LETSENCRYPT_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 CLOUDFLARE_TOKEN = "CF_DNS_API_TOKEN"  # noqa: S105 - the name of a secret, not a secret
 DASHBOARD_PASSWORD = "DASHBOARD_PASSWORD"  # noqa: S105 - likewise
 DASHBOARD_USERS = "DASHBOARD_USERS"
+SERVICES = ("traefik", "edge-routes", "socket-proxy")
+VOLUMES = ("edge-routes", "edge-acme")
 SOCKET_PROXY_IMAGE = "haproxy:3.0"
 
 
@@ -79,6 +81,12 @@ def problems(loaded: LoadedConfig, *, wildcard: bool, creates_containers: bool) 
         yield loaded.problem(("edge", "dashboard", "enabled"), "needs HTTPS: its password would travel in the clear")
 
 
+def dashboard_host(loaded: LoadedConfig) -> str:
+    """Where Traefik's dashboard answers; empty when it is off."""
+    dashboard = loaded.config.edge.dashboard
+    return (dashboard.host or f"traefik.{loaded.config.domain.name}") if dashboard.enabled else ""
+
+
 def build(
     loaded: LoadedConfig,
     host: Host,
@@ -93,7 +101,6 @@ def build(
     config, tls = loaded.config, loaded.config.tls
     own_authority = f"secrets/{loaded.environment}/tls"
     environment = {name: secrets[name] for name in (CLOUDFLARE_TOKEN, DASHBOARD_USERS) if name in secrets}
-    dashboard = config.edge.dashboard
     cpu = min(1000, host.cpus * 1000)
     return Edge(
         image=Image(f"traefik:{config.edge.version}"),
@@ -107,7 +114,7 @@ def build(
         https_port=config.edge.https_port,
         hsts_seconds=tls.hsts_days * 86400,
         trusted_proxies=tls.trusted_proxies,
-        dashboard_host=(dashboard.host or f"traefik.{config.domain.name}") if dashboard.enabled else "",
+        dashboard_host=dashboard_host(loaded),
         socket_proxy_image=Image(SOCKET_PROXY_IMAGE) if socket_proxy else None,
         secret_environment=environment,
         limits=Limits(256 * MEBIBYTE, 64 * MEBIBYTE, cpu, min(cpu, 100)),

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from moorage.app.adoption import AdoptedPostgres
 from moorage.app.extension import AppExtension, PostgresNeed
 from moorage.config.loading import LoadedConfig
-from moorage.config.rules import host_name, is_address
 from moorage.config.secrets import SecretNeed
 from moorage.errors import Problem
 from moorage.quantities import GIBIBYTE, MEBIBYTE
@@ -16,6 +15,7 @@ from moorage.stack.model import BundledPostgres, ExternalPostgres, Host, Image, 
 from moorage.stack.tuning import SHARED_MEMORY, TuningBasis, tune
 
 SERVICE = "postgres"
+VOLUME = "postgres-data"
 PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the name of a secret, not a secret
 SMALLEST_MEMORY = 256 * MEBIBYTE
 
@@ -57,12 +57,6 @@ def problems(extension: AppExtension, loaded: LoadedConfig) -> Iterator[Problem]
     if config.mode == "external":
         if not config.host:
             yield loaded.problem(("postgres", "host"), "is required when postgres.mode is external")
-        elif not is_address(config.host):
-            try:
-                host_name(config.host)
-            except ValueError as error:
-                if "." in config.host:
-                    yield loaded.problem(("postgres", "host"), str(error), value=config.host)
     elif config.host:
         yield loaded.problem(
             ("postgres", "host"), "has no effect while postgres.mode is bundled", hint="set `mode: external`"

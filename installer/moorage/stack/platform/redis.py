@@ -15,6 +15,7 @@ from moorage.sensitive import Sensitive, Text
 from moorage.stack.model import BundledRedis, ExternalRedis, Host, Image, Limits, LogLimits
 
 SERVICE = "redis"
+VOLUME = "redis-data"
 PASSWORD = "REDIS_PASSWORD"  # noqa: S105 - the name of a secret, not a secret
 
 
@@ -36,11 +37,12 @@ def values(extension: AppExtension, loaded: LoadedConfig, secrets: Mapping[str, 
     host = (config.host or "unset") if config.mode == "external" else SERVICE
     port = str(config.port) if config.mode == "external" else "6379"
     password = secrets.get(PASSWORD, Sensitive("unset"))
+    in_url = f"[{host}]" if ":" in host else host
     return {
         "REDIS_HOST": host,
         "REDIS_PORT": port,
         "REDIS_PASSWORD": password,
-        "REDIS_URL": Sensitive(f"redis://:{quote(password.reveal(), safe='')}@{host}:{port}/0"),
+        "REDIS_URL": Sensitive(f"redis://:{quote(password.reveal(), safe='')}@{in_url}:{port}/0"),
     }
 
 

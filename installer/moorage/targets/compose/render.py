@@ -105,7 +105,7 @@ def _networks(stack: Stack) -> dict[str, Any]:
     if stack.edge.socket_proxy_image:
         networks[SOCKET_PROXY] = {"internal": True}
     for name, internal in stack.networks.items():
-        networks.setdefault(name, {"internal": True} if internal else {})
+        networks[name] = {"internal": True} if internal else {}
     used = {name for service in stack.services for name in service.networks}
     return {name: value for name, value in networks.items() if name != APP_NETWORK or name in used}
 

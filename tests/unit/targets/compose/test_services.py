@@ -203,7 +203,9 @@ def test_networks_and_their_names_are_written(tmp_path: Path) -> None:
         "edge": {},
         "front": {"aliases": ["a"]},
     }
-    assert web(tmp_path, {"network_mode": "none"})["network_mode"] == "none"
+    others = {"lone": {"image": "x", "network_mode": "none"}}
+    found = compose_of(rendering(tmp_path, {"services": {"web": {"image": "x", "x-moorage": ROUTED}, **others}}))
+    assert found["services"]["lone"]["network_mode"] == "none"
 
 
 JOBS = {
