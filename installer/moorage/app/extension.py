@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from moorage.config.schema import Cpu, Cron, Model, Name, Port, RoutePath, Size, Target, Value, VariableName
+from moorage.config.schema import Cpu, Cron, Model, Name, Port, RouteHost, RoutePath, Size, Target, Value, VariableName
 
 GENERATORS = ("hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "password", "uuid4", "bcrypt")
 Generator = Literal["hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "password", "uuid4", "bcrypt"]
@@ -122,11 +122,7 @@ class AppExtension(Model):
 class Route(Model):
     """Requests that go to a service."""
 
-    host: str = Field(
-        "",
-        pattern=r"^(\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$",
-        description="Empty: the domain. `admin`: admin.<domain>. `*`: every subdomain.",
-    )
+    host: RouteHost = Field("", description="Empty: the domain. `admin`: admin.<domain>. `*`: every subdomain.")
     paths: tuple[RoutePath, ...] = Field((), description="Path prefixes.")
     exact: tuple[RoutePath, ...] = Field((), description="Single paths that match as a whole.")
     deny: tuple[RoutePath, ...] = Field((), description="Path prefixes that are answered with 403 at the edge.")

@@ -59,6 +59,32 @@ def host_name(value: object) -> str:
     return text
 
 
+def route_host(value: object) -> str:
+    """The host of a route: empty for the domain, `*` for every subdomain, one label below the domain, or a full name."""
+    if value in ("", "*"):
+        return str(value)
+    text = _text(value)
+    if text != text.lower():
+        raise ValueError("must be in small letters")
+    if text.startswith("*."):
+        raise ValueError("must be `*` for every subdomain, or one full name")
+    if _LABEL.match(text):
+        return text
+    if "." not in text:
+        raise ValueError("must be a name below the domain such as admin, a full host name, or `*`")
+    return host_name(text)
+
+
+def server_host(value: object) -> str:
+    """How another server is reached: a full or short host name, or an address."""
+    text = _text(value)
+    if is_address(text) or _LABEL.match(text.lower()):
+        return text
+    if "." not in text:
+        raise ValueError("must be a host name or an address, without scheme, port or path")
+    return host_name(text)
+
+
 def is_address(text: str) -> bool:
     """Whether the text is an IPv4 or IPv6 address."""
     try:

@@ -32,6 +32,8 @@ Port = Annotated[int, BeforeValidator(rules.port), WithJsonSchema({"type": "inte
 Name = Annotated[str, BeforeValidator(rules.name), _example("staging")]
 DeploymentName = Annotated[str, BeforeValidator(rules.deployment_name), _example("acme")]
 HostName = Annotated[str, BeforeValidator(rules.host_name), _example("notes.example.com")]
+RouteHost = Annotated[str, BeforeValidator(rules.route_host), _example("admin")]
+ServerHost = Annotated[str, BeforeValidator(rules.server_host), _example("db.example.com")]
 Email = Annotated[str, BeforeValidator(rules.email), _example("ops@example.com")]
 Network = Annotated[str, BeforeValidator(rules.network), _example("10.0.0.0/8")]
 Address = Annotated[str, BeforeValidator(rules.address), _example("127.0.0.1")]
@@ -168,7 +170,7 @@ class Postgres(Model):
     adopt: bool = Field(
         True, description="Whether a Postgres service of your own Compose file is run as ours: tuned and backed up."
     )
-    host: str | None = Field(None, description="Host name of the external server.")
+    host: ServerHost | None = Field(None, description="Host name of the external server.")
     port: Port = Field(5432, description="Port of the external server.")
     user: str | None = Field(
         None, description="User on the external server; its password is the secret POSTGRES_PASSWORD."
@@ -196,7 +198,7 @@ class Redis(Model):
         "choose `allkeys-lru` only when nothing but a cache lives in it.",
     )
     adopt: bool = Field(True, description="Whether a Redis service of your own Compose file is run as ours.")
-    host: str | None = Field(None, description="Host name of the external server.")
+    host: ServerHost | None = Field(None, description="Host name of the external server.")
     port: Port = Field(6379, description="Port of the external server.")
 
 
@@ -249,7 +251,7 @@ class RouteSetting(Model):
     """A route that the app's file doesn't have (bring your own app)."""
 
     port: Port | None = Field(None, description="The container port; default the service's only known one.")
-    host: str = Field("", description="Empty: the domain. `admin`: admin.<domain>. `*`: every subdomain.")
+    host: RouteHost = Field("", description="Empty: the domain. `admin`: admin.<domain>. `*`: every subdomain.")
     paths: tuple[RoutePath, ...] = Field(("/",), min_length=1, description="Path prefixes.")
 
 

@@ -77,8 +77,9 @@ def build_stack(
     )
     draft.problems.extend(postgres_platform.problems(app.extension, loaded))
     draft.problems.extend(redis_platform.problems(loaded))
-    routes = build_routes(loaded, app, wildcard=wildcard, report=draft.problems.append)
-    publications = build_publications(loaded, report=draft.problems.append)
+    included = {service.name for service in included_services(app, config.target)}
+    routes = build_routes(loaded, app, included, wildcard=wildcard, report=draft.problems.append)
+    publications = build_publications(loaded, app, included, report=draft.problems.append)
     logs = _log_limits(draft)
     memory, others = _memory(draft, host)
     builder = ServiceBuilder(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from moorage.stack.model import Route
 from tests.unit.given import deployment, problems
@@ -58,7 +57,7 @@ def test_what_moorage_yaml_says_of_a_service_replaces_what_the_app_says(tmp_path
     found = routes(tmp_path, content, "routes: {web: [{port: 81, paths: [/x]}, {host: y}]}\n")
     assert [(route.name, route.port, route.hosts, route.paths) for route in found] == [
         ("web", 81, ("notes.example.com",), ("/x",)),
-        ("web-1", 80, ("y.notes.example.com",), ("/",)),
+        ("web.1", 80, ("y.notes.example.com",), ("/",)),
     ]
 
 
@@ -112,10 +111,6 @@ def test_one_address_that_goes_to_two_services_is_refused(settings: str, tmp_pat
     assert any("duplicate" in rule for rule in refused(tmp_path, compose(a={}, b={}), settings))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="only hosts of routes are compared with each other: the dashboard's own host is not, and it wins",
-)
 def test_a_route_on_the_host_of_the_dashboard_is_refused(tmp_path: Path) -> None:
     base = "name: acme\napp: ./compose.yaml\ndomain: notes.example.com\ntls: {mode: internal-ca}\nedge: {dashboard: {enabled: true}}\n"
     assert refused(
@@ -127,11 +122,6 @@ def test_a_route_on_the_host_of_the_dashboard_is_refused(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ValidationError,
-    reason="RouteSetting.host has no rule of its own: _from_setting() builds a Route of it, and pydantic's error ends in a stack trace",
-)
 @pytest.mark.parametrize(
     "host", ["Admin", "a_b", "'a b'", "'x`) || Host(`y'", "-a", "https://a.de", "'*.x'", "müller", "':'"]
 )
@@ -139,13 +129,11 @@ def test_a_host_that_is_none_is_refused_and_no_crash(host: str, tmp_path: Path) 
     assert refused(tmp_path, compose(a={}), f"routes: {{a: {{port: 80, host: {host}}}}}\n")
 
 
-@pytest.mark.xfail(strict=True, reason="the pattern allows dots and dashes anywhere")
 @pytest.mark.parametrize("host", ["a..b", "a.-b", "a-.b", "1.2.3.4"])
 def test_a_host_of_moorage_yaml_that_is_none_is_refused(host: str, tmp_path: Path) -> None:
     assert refused(tmp_path, compose(a={}), f"routes: {{a: {{port: 80, host: {host}}}}}\n")
 
 
-@pytest.mark.xfail(strict=True, reason="the pattern of x-moorage allows dots and dashes anywhere")
 @pytest.mark.parametrize("host", ["a..b", "a.-b", "a-.b"])
 def test_a_host_of_the_apps_file_that_is_none_is_refused(host: str, tmp_path: Path) -> None:
     assert refused(tmp_path, compose(a=extension(port=80, route={"host": host, "paths": ["/"]})))
@@ -162,10 +150,6 @@ def test_a_service_that_does_not_run_here_has_no_route(tmp_path: Path) -> None:
     assert [route.service for route in routes(tmp_path, content)] == ["a"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="profiles are looked at for services, not for routes: a route leads to a service that is not there",
-)
 def test_a_service_that_is_left_out_by_its_profile_has_no_route(tmp_path: Path) -> None:
     content = compose(
         a=extension(port=1, route={"paths": ["/"]}),
@@ -175,10 +159,29 @@ def test_a_service_that_is_left_out_by_its_profile_has_no_route(tmp_path: Path) 
     assert {route.service for route in found.routes} <= {service.name for service in found.services}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="routes are named SERVICE-NUMBER: the second route of `web` and the first of `web-1` are one router",
-)
+@pytest.mark.parametrize("keys", [{"profiles": ["dev"]}, {"build": ".", **extension(build_only=True)}])
+def test_a_route_or_port_of_a_service_that_never_runs_is_refused(keys: dict[str, Any], tmp_path: Path) -> None:
+    content = compose(a=extension(port=1, route={"paths": ["/"]}), b=keys)
+    (rule,) = refused(tmp_path, content, "routes: {b: {port: 2, host: b}}\n")
+    assert rule.startswith("routes.b: ")
+    (rule,) = refused(tmp_path, content, "publish: [{service: b, port: 22}]\n")
+    assert rule.startswith("publish[0].service: ")
+
+
+def test_an_app_whose_only_route_is_left_out_by_its_profile_is_refused(tmp_path: Path) -> None:
+    content = compose(a={}, b={"profiles": ["dev"], **extension(port=1, route={"paths": ["/"]})})
+    assert [rule.partition(":")[0] for rule in refused(tmp_path, content)] == ["routes"]
+
+
+@pytest.mark.parametrize("mode", ["service:a", "none"])
+def test_nothing_leads_to_a_service_without_a_network_of_its_own(mode: str, tmp_path: Path) -> None:
+    content = compose(a=extension(port=1, route={"paths": ["/"]}), side={"network_mode": mode})
+    (rule,) = refused(tmp_path, content, "routes: {side: {port: 2, host: b}}\n")
+    assert rule.startswith("routes.side[0].port: ")
+    (rule,) = refused(tmp_path, content, "publish: [{service: side, port: 22}]\n")
+    assert rule.startswith("publish[0].service: ")
+
+
 def test_routes_of_different_services_have_different_names(tmp_path: Path) -> None:
     found = routes(
         tmp_path,
@@ -203,6 +206,32 @@ def test_published_ports_are_those_that_the_operator_insists_on(tmp_path: Path) 
         (2222, 22, "tcp", "0.0.0.0"),
         (53, 53, "udp", "127.0.0.1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fine"),
+    [
+        ("127.0.0.1", "127.0.0.2", True),
+        ("127.0.0.1", "127.0.0.1", False),
+        ("0.0.0.0", "127.0.0.1", False),
+        ("'::'", "0.0.0.0", True),
+        ("'::'", "'::1'", False),
+    ],
+)
+def test_one_port_on_two_addresses_is_two_ports(first: str, second: str, fine: bool, tmp_path: Path) -> None:
+    settings = "routes: {a: {port: 80}}\npublish:\n" + "".join(
+        f"- {{service: a, port: 53, protocol: udp, address: {address}}}\n" for address in (first, second)
+    )
+    if fine:
+        assert len(deployment(tmp_path, compose(a={}), settings).stack.publications) == 2
+    else:
+        assert any("is taken by" in rule for rule in refused(tmp_path, compose(a={}), settings))
+
+
+def test_a_published_service_has_one_container(tmp_path: Path) -> None:
+    content = compose(a={"deploy": {"replicas": 2}, **extension(port=1, route={"paths": ["/"]})})
+    (rule,) = refused(tmp_path, content, "publish: [{service: a, port: 22}]\n")
+    assert "several containers" in rule
 
 
 def test_a_port_that_nobody_opened_is_told(tmp_path: Path) -> None:
