@@ -11,9 +11,9 @@ from moorage.app.model import App, Notice
 from moorage.config.loading import LoadedConfig
 from moorage.config.secrets import SecretValues
 from moorage.errors import Problem
-from moorage.quantities import GIBIBYTE, human_size
+from moorage.quantities import GIBIBYTE
 from moorage.sensitive import Sensitive
-from moorage.stack import budget, names
+from moorage.stack import names
 from moorage.stack.model import (
     BudgetLine,
     BundledPostgres,
@@ -23,7 +23,6 @@ from moorage.stack.model import (
     ExternalRedis,
     Host,
     Job,
-    LogLimits,
     Service,
     Stack,
     Volume,
@@ -33,7 +32,8 @@ from moorage.stack.platform import edge as edge_platform
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
 from moorage.stack.routes import build_publications, build_routes
-from moorage.stack.services import ServiceBuilder, included_services, run_count
+from moorage.stack.services import ServiceBuilder, included_services
+from moorage.stack.sizes import SizePlanner
 
 
 @dataclass
@@ -80,11 +80,10 @@ def build_stack(
     included = {service.name for service in included_services(app, config.target)}
     routes = build_routes(loaded, app, included, wildcard=wildcard, report=draft.problems.append)
     publications = build_publications(loaded, app, included, report=draft.problems.append)
-    logs = _log_limits(draft)
-    memory, others = _memory(draft, host)
-    builder = ServiceBuilder(
-        loaded, app, adoption, host, logs, memory, {route.service for route in routes}, draft.problems.append
-    )
+    planner = SizePlanner(loaded, app, adoption, host, draft.problems.append, draft.notices.append)
+    logs, memory = planner.logs(), planner.memory()
+    routed = {route.service for route in routes}
+    builder = ServiceBuilder(loaded, app, adoption, host, logs.app, memory.services, routed, draft.problems.append)
     services = tuple(builder.build(service) for service in included_services(app, config.target))
     _notice_closed_ports(
         draft,
@@ -95,7 +94,7 @@ def build_stack(
         loaded,
         host,
         secrets.values,
-        logs,
+        logs.platform,
         socket_proxy=app.extension.creates_containers,
         certificate_digest=certificate_digest,
         container_name=app.extension.proxy_name,
@@ -107,13 +106,19 @@ def build_stack(
         postgres = postgres_platform.external(app.extension.requires.postgres, loaded, password)
     else:
         postgres = postgres_platform.bundled(
-            app.extension.requires.postgres, adoption.postgres, loaded, host, password, others, logs
+            app.extension.requires.postgres,
+            adoption.postgres,
+            loaded,
+            host,
+            password,
+            memory.beside_postgres,
+            logs.platform,
         )
     redis_password = secrets.values.get(redis_platform.PASSWORD)
     if config.redis.mode == "external":
         redis = redis_platform.external(app.extension, loaded, redis_password)
     else:
-        redis = redis_platform.bundled(app.extension, adoption.redis, loaded, host, redis_password, logs)
+        redis = redis_platform.bundled(app.extension, adoption.redis, loaded, host, redis_password, logs.platform)
     if draft.problems:
         return None, draft.problems
     project = config.name if loaded.environment == config.target else f"{config.name}-{loaded.environment}"
@@ -162,75 +167,6 @@ def base_url(loaded: LoadedConfig) -> str:
     # Behind a proxy the outside port is the proxy's business.
     standard = config.tls.mode == "behind-proxy" or port == (80 if scheme == "http" else 443)
     return f"{scheme}://{config.domain.name}" + ("" if standard else f":{port}")
-
-
-def _log_limits(draft: Draft) -> LogLimits:
-    """One rotation for all containers; a rolling update doubles a service for a while."""
-    config = draft.loaded.config
-    app_containers = sum(
-        2 * max(1, run_count(draft.loaded, service)) for service in included_services(draft.app, config.target)
-    )
-    platform = 2 + (1 if draft.app.extension.creates_containers else 0) + len(draft.adoption.names)
-    requires = draft.app.extension.requires
-    platform += (requires.postgres is not None) + (requires.redis is not None)
-    containers = app_containers + platform + len(draft.app.extension.jobs)
-    try:
-        return budget.log_limits(config.logs.total, containers, config.logs.max_files, config.logs.max_size)
-    except ValueError as error:
-        key = "max_size" if config.logs.max_size and "above" in str(error) else "total"
-        draft.problems.append(
-            draft.loaded.problem(("logs", key), str(error), value=human_size(getattr(config.logs, key)))
-        )
-        return LogLimits(budget.SMALLEST_LOG, 2)
-
-
-def _memory(draft: Draft, host: Host) -> tuple[dict[str, int], int]:
-    """A memory limit for every app service, and what everything but Postgres takes together."""
-    config, loaded = draft.loaded.config, draft.loaded
-    claims = []
-    for service in included_services(draft.app, config.target):
-        sizes = ServiceBuilder.sizes(loaded, service)
-        claims.append(budget.Claim(service.name, sizes, max(1, run_count(loaded, service))))
-        if sizes.memory and sizes.memory > host.memory:
-            path = ("resources", "services", service.name, "memory")
-            draft.problems.append(
-                loaded.problem(
-                    path,
-                    f"is {human_size(sizes.memory)} for {service.name}, more than the host's {human_size(host.memory)}",
-                )
-            )
-    requires = draft.app.extension.requires
-    has_postgres = config.postgres.mode == "bundled" and bool(requires.postgres or draft.adoption.postgres)
-    has_redis = config.redis.mode == "bundled" and bool(requires.redis or draft.adoption.redis)
-    fixed = budget.system_reserve(host.memory) + 256 * 1024**2 + (config.redis.memory if has_redis else 0)
-    postgres = postgres_platform.memory_limit(loaded, host) if has_postgres else 0
-    if postgres > host.memory:
-        draft.problems.append(
-            loaded.problem(
-                ("postgres", "memory"), f"is above the host's {human_size(host.memory)}", value=human_size(postgres)
-            )
-        )
-    memory = budget.share_memory(claims, host.memory - fixed - postgres)
-    requested = sum((claim.sizes.memory_request or 0) * claim.count for claim in claims) + fixed
-    if requested > host.memory:
-        draft.problems.append(
-            loaded.problem(
-                ("resources", "host", "memory"),
-                f"is less than the services request together ({human_size(requested)})",
-                value=human_size(host.memory),
-                hint="a larger server, or smaller requests under `resources.services`",
-            )
-        )
-    total = budget.memory_total(memory, claims)
-    if total + fixed + postgres > host.memory:
-        draft.notices.append(
-            Notice(
-                "memory",
-                f"all limits together ({human_size(total + fixed + postgres)}) are above the host's "
-                f"{human_size(host.memory)}: when everything is busy at once, the kernel ends a container",
-            )
-        )
-    return memory, total + fixed
 
 
 def _jobs(app: App, services: tuple[Service, ...]) -> list[Job]:

@@ -82,6 +82,18 @@ def run_count(loaded: LoadedConfig, service: AppService) -> int:
     return 1 if service.replicas is None else service.replicas
 
 
+def sizes_of(loaded: LoadedConfig, service: AppService) -> Sizes:
+    """Sizes by priority: moorage.yaml, `x-moorage.resources`, `deploy.resources`."""
+    own = loaded.config.resources.services.get(service.name)
+    extension = service.extension.resources
+
+    def first(key: str) -> int | None:
+        found = (getattr(own, key) if own else None) or getattr(extension, key) or getattr(service.sizes, key)
+        return None if found is None else int(found)
+
+    return Sizes(first("memory"), first("memory_request"), first("cpu"), first("cpu_request"), service.sizes.processes)
+
+
 class ServiceBuilder:
     """Builds the services of one stack."""
 
@@ -128,7 +140,7 @@ class ServiceBuilder:
             health_check=health_check(service, port),
             probe=probe(health, port),
             startup_seconds=health.startup_seconds if health else 120,
-            limits=budget.limits(self.sizes(self.loaded, service), self.memory[service.name], self.host.cpus),
+            limits=budget.limits(sizes_of(self.loaded, service), self.memory[service.name], self.host.cpus),
             replicas=replicas,
             rollout=self._rollout(service, mounts, container_name),
             networks=self._networks(service),
@@ -144,20 +156,6 @@ class ServiceBuilder:
             other={key: value for key, value in service.other.items() if key != "stop_grace_period"},
             port=port,
             privileges=service.privileges,
-        )
-
-    @staticmethod
-    def sizes(loaded: LoadedConfig, service: AppService) -> Sizes:
-        """Sizes by priority: moorage.yaml, `x-moorage.resources`, `deploy.resources`."""
-        own = loaded.config.resources.services.get(service.name)
-        extension = service.extension.resources
-
-        def first(key: str) -> int | None:
-            found = (getattr(own, key) if own else None) or getattr(extension, key) or getattr(service.sizes, key)
-            return None if found is None else int(found)
-
-        return Sizes(
-            first("memory"), first("memory_request"), first("cpu"), first("cpu_request"), service.sizes.processes
         )
 
     def image(self, service: AppService) -> Image:

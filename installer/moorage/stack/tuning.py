@@ -7,8 +7,9 @@ follow pgtune (le0pard) and timescaledb-tune where they agree; the reasons stand
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moorage.quantities import GIBIBYTE, KIBIBYTE, MEBIBYTE, human_size
 from moorage.stack.model import Parameter
@@ -30,10 +31,14 @@ class TuningBasis:
 
 
 def tune(basis: TuningBasis, overrides: Mapping[str, str]) -> tuple[Parameter, ...]:
-    """All parameters that are set, in the order of their subjects; the operator's win."""
+    """All parameters that are set, in the order of their subjects; the operator's win.
+
+    Names are read without regard to case, as the server does. Another number of connections counts for memory too.
+    """
+    overrides = {name.lower(): value for name, value in overrides.items()}
     parameters = (
         *_connections(basis),
-        *_memory(basis),
+        *_memory(_with_connections(basis, overrides.get("max_connections", ""))),
         *_wal(basis),
         *_planner(basis),
         *_parallel(basis),
@@ -53,6 +58,11 @@ def tune(basis: TuningBasis, overrides: Mapping[str, str]) -> tuple[Parameter, .
     return replaced + added
 
 
+def _with_connections(basis: TuningBasis, written: str) -> TuningBasis:
+    """The basis with the number of connections that an override sets, if it is one."""
+    return replace(basis, max_connections=int(written)) if re.fullmatch(r"[0-9]{1,9}", written) else basis
+
+
 def _connections(basis: TuningBasis) -> tuple[Parameter, ...]:
     return (
         Parameter(
@@ -70,6 +80,9 @@ def _memory(basis: TuningBasis) -> tuple[Parameter, ...]:
     maintenance_cap = GIBIBYTE if memory < 16 * GIBIBYTE else 2 * GIBIBYTE
     workers = max(8, basis.cpus)
     work = (memory - shared) // ((basis.max_connections + workers) * 3)
+    maintenance = _rounded(_clamp(memory // 16, min(32 * MEBIBYTE, memory // 8), maintenance_cap))
+    # Several workers vacuum at once: none takes more than a single VACUUM by hand.
+    autovacuum = min(maintenance, _rounded(_clamp(memory // 64, 64 * MEBIBYTE, 256 * MEBIBYTE)))
     return (
         Parameter("shared_buffers", _size(shared), f"a quarter of {human_size(memory)}, at most 8 GB"),
         Parameter(
@@ -84,13 +97,13 @@ def _memory(basis: TuningBasis) -> tuple[Parameter, ...]:
         ),
         Parameter(
             "maintenance_work_mem",
-            _size(_rounded(_clamp(memory // 16, 32 * MEBIBYTE, maintenance_cap))),
+            _size(maintenance),
             f"a sixteenth for VACUUM and index builds, at most {human_size(maintenance_cap)}",
         ),
         Parameter(
             "autovacuum_work_mem",
-            _size(_rounded(_clamp(memory // 64, 64 * MEBIBYTE, 256 * MEBIBYTE))),
-            "a 64th per autovacuum worker, 64 to 256 MB",
+            _size(autovacuum),
+            "a 64th per autovacuum worker, 64 to 256 MB, never more than maintenance_work_mem",
         ),
         Parameter("huge_pages", "try", "used when the host has them; worth it from 2 GB of shared_buffers"),
     )

@@ -12,9 +12,11 @@ from moorage.stack.budget import (
     LARGEST_LOG,
     SMALLEST_LOG,
     Claim,
+    WrongLogSize,
     limits,
     log_limits,
     memory_total,
+    share_logs,
     share_memory,
     system_reserve,
 )
@@ -102,10 +104,40 @@ def test_the_budget_that_a_refusal_names_is_enough(containers: int, max_files: i
     assert log_limits(needed, containers, max_files, None).budget * containers <= needed
 
 
-@pytest.mark.xfail(
-    strict=True, reason="`logs.max_size: 500` becomes `max-size: 0k`, which Docker refuses when the container is made"
-)
-@pytest.mark.parametrize("size", [1, 500, 1023])
-def test_a_log_of_less_than_a_kibibyte_is_refused(size: int) -> None:
+@pytest.mark.parametrize("size", [1, 500, 1023, MEBIBYTE - 1])
+def test_a_log_of_less_than_a_mebibyte_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="is "):
         log_limits(GIBIBYTE, 2, 3, size)
+
+
+@given(
+    total=st.integers(1, 10_000).map(lambda count: count * MEBIBYTE),
+    platform=st.integers(2, 5),
+    app=st.integers(1, 100),
+    max_files=st.integers(2, 20),
+)
+def test_the_platforms_logs_and_the_apps_stay_inside_their_budget_together(
+    total: int, platform: int, app: int, max_files: int
+) -> None:
+    try:
+        ours, theirs = share_logs(total, platform, app, max_files, None)
+    except WrongLogSize as error:
+        assert SMALLEST_LOG * max_files * (platform + app) > total
+        assert error.key == "total"
+        return
+    assert ours.budget * platform + theirs.budget * app <= total
+    assert all(SMALLEST_LOG <= found.max_size <= LARGEST_LOG for found in (ours, theirs))
+
+
+@given(
+    total=st.integers(200, 10_000).map(lambda count: count * MEBIBYTE),
+    first=st.integers(1, 40),
+    second=st.integers(1, 40),
+)
+def test_the_platforms_logs_do_not_follow_from_the_number_of_services(total: int, first: int, second: int) -> None:
+    assert share_logs(total, 4, first, 3, None)[0] == share_logs(total, 4, second, 3, None)[0]
+
+
+def test_memory_that_nobody_asked_for_comes_in_steps() -> None:
+    shares = {share_memory([Claim("a", Sizes())], size * MEBIBYTE)["a"] for size in range(3000)}
+    assert sorted(size // MEBIBYTE for size in shares) == [256, 384, 512, 768, 1024, 1536, 2048]

@@ -50,7 +50,7 @@ def test_all_logs_together_stay_inside_their_budget_also_during_an_update(
     except InputError as error:
         assert [problem.key for problem in error.problems] == ["logs.total"]
         return
-    budget = found.edge.logs.budget * (1 + len(found.jobs))
+    budget = found.edge.logs.budget + sum(found.service(job.service).logs.budget for job in found.jobs)
     budget += sum(
         item.logs.budget for item in (found.postgres, found.redis) if isinstance(item, (BundledPostgres, BundledRedis))
     )

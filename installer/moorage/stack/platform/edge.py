@@ -17,6 +17,8 @@ LETSENCRYPT_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 CLOUDFLARE_TOKEN = "CF_DNS_API_TOKEN"  # noqa: S105 - the name of a secret, not a secret
 DASHBOARD_PASSWORD = "DASHBOARD_PASSWORD"  # noqa: S105 - likewise
 DASHBOARD_USERS = "DASHBOARD_USERS"
+MEMORY = 256 * MEBIBYTE
+MEMORY_REQUEST = 64 * MEBIBYTE
 SERVICES = ("traefik", "edge-routes", "socket-proxy")
 VOLUMES = ("edge-routes", "edge-acme")
 SOCKET_PROXY_IMAGE = "haproxy:3.0"
@@ -117,7 +119,7 @@ def build(
         dashboard_host=dashboard_host(loaded),
         socket_proxy_image=Image(SOCKET_PROXY_IMAGE) if socket_proxy else None,
         secret_environment=environment,
-        limits=Limits(256 * MEBIBYTE, 64 * MEBIBYTE, cpu, min(cpu, 100)),
+        limits=Limits(MEMORY, MEMORY_REQUEST, cpu, min(cpu, 100)),
         logs=logs,
         container_name=container_name,
     )

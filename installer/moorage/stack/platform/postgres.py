@@ -9,14 +9,16 @@ from moorage.app.extension import AppExtension, PostgresNeed
 from moorage.config.loading import LoadedConfig
 from moorage.config.secrets import SecretNeed
 from moorage.errors import Problem
-from moorage.quantities import GIBIBYTE, MEBIBYTE
+from moorage.quantities import GIBIBYTE, MEBIBYTE, human_size
 from moorage.sensitive import Sensitive, Text
 from moorage.stack.model import BundledPostgres, ExternalPostgres, Host, Image, Limits, LogLimits
+from moorage.stack.platform import parameters
 from moorage.stack.tuning import SHARED_MEMORY, TuningBasis, tune
 
 SERVICE = "postgres"
 VOLUME = "postgres-data"
 PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the name of a secret, not a secret
+SMALLEST_LIMIT = 128 * MEBIBYTE
 SMALLEST_MEMORY = 256 * MEBIBYTE
 
 
@@ -66,11 +68,14 @@ def problems(extension: AppExtension, loaded: LoadedConfig) -> Iterator[Problem]
         yield loaded.problem(
             ("postgres", "version"), f"must be at least {known}, the version the app was made for", value=config.version
         )
-    for name in config.parameters:
-        if name in ("config_file", "data_directory", "hba_file", "listen_addresses", "port"):
-            yield loaded.problem(
-                ("postgres", "parameters", name), "is set by moorage; it must not stand here", of_key=True
-            )
+    if config.memory is not None and config.memory < SMALLEST_LIMIT:
+        yield loaded.problem(
+            ("postgres", "memory"),
+            f"must be at least {SMALLEST_LIMIT // MEBIBYTE}Mi: a server in less is ended by the kernel",
+            value=human_size(config.memory),
+        )
+    for name, rule in parameters.problems(config.parameters):
+        yield loaded.problem(("postgres", "parameters", name), rule, of_key=True)
 
 
 def memory_limit(loaded: LoadedConfig, host: Host) -> int:
@@ -81,9 +86,21 @@ def memory_limit(loaded: LoadedConfig, host: Host) -> int:
     return max(512 * MEBIBYTE, min(quarter, 32 * GIBIBYTE))
 
 
+def memory_request(limit: int) -> int:
+    """What is always there for it: its shared buffers, a quarter, and 64 MiB for its processes."""
+    return min(limit, limit // 4 + 64 * MEBIBYTE)
+
+
 def usable_memory(limit: int, host: Host, others: int) -> int:
-    """What the server may really use: min(cgroup limit, host memory − the others), in bytes."""
-    return max(SMALLEST_MEMORY, min(limit, host.memory - others))
+    """What the server may really use: min(cgroup limit, host memory − the others), in bytes.
+
+    Below the limit it comes in quarters of it, so that one more small service does not restart the database.
+    """
+    room = host.memory - others
+    if room < limit:
+        quarter = max(1, limit // 4)
+        room = room // quarter * quarter
+    return min(limit, max(SMALLEST_MEMORY, room))
 
 
 def bundled(
@@ -106,11 +123,11 @@ def bundled(
     # What the app's processes may open together, and ten for people and jobs.
     connections = max(config.max_connections, (need.connections or 0) + 10 if need else 0)
     basis = TuningBasis(usable, min(cpus, host.cpus), host.disk, host.disk_size, connections, version)
-    overrides = {**(adopted.parameters if adopted else {}), **config.parameters}
+    overrides = parameters.normal(adopted.parameters if adopted else {}) | parameters.normal(config.parameters)
     cpu = min(config.cpu or host.cpus * 1000, host.cpus * 1000)
-    limits = Limits(limit, min(limit, max(SMALLEST_MEMORY, limit // 2)), cpu, min(cpu, 250))
+    limits = Limits(limit, memory_request(limit), cpu, min(cpu, 250))
     shared = max(SHARED_MEMORY, usable // 8 // MEBIBYTE * MEBIBYTE)
-    parameters = tune(basis, overrides)
+    tuned = tune(basis, overrides)
     if adopted is not None:
         secret = adopted.password if isinstance(adopted.password, Sensitive) else Sensitive(adopted.password)
         names = (*adopted.service.networks.values(), (adopted.service.container_name,))
@@ -122,8 +139,8 @@ def bundled(
             user_is_superuser=True,
             password=secret,
             databases=(adopted.database,),
-            parameters=parameters,
-            basis=_basis(usable, limit, host, others),
+            parameters=tuned,
+            basis=_basis(usable, limit, host),
             limits=limits,
             logs=logs,
             shared_memory=shared,
@@ -146,8 +163,8 @@ def bundled(
         user_is_superuser=need.superuser,
         password=password,
         databases=(need.database, *need.databases),
-        parameters=parameters,
-        basis=_basis(usable, limit, host, others),
+        parameters=tuned,
+        basis=_basis(usable, limit, host),
         limits=limits,
         logs=logs,
         shared_memory=shared,
@@ -169,10 +186,11 @@ def external(need: PostgresNeed | None, loaded: LoadedConfig, password: Sensitiv
     )
 
 
-def _basis(usable: int, limit: int, host: Host, others: int) -> str:
-    from moorage.quantities import human_size
-
+def _basis(usable: int, limit: int, host: Host) -> str:
+    """What the tuning starts from; it names no other service, because the text stands in the server's own file."""
+    if usable == limit:
+        return f"{human_size(usable)}, the container's limit"
     return (
-        f"{human_size(usable)}: the smaller of the container's limit ({human_size(limit)}) and what the others "
-        f"({human_size(others)}) leave of the host ({human_size(host.memory)})"
+        f"{human_size(usable)} of the container's limit ({human_size(limit)}): the others leave no more of the "
+        f"host's {human_size(host.memory)}"
     )

@@ -59,6 +59,11 @@ def problems(loaded: LoadedConfig) -> Iterator[Problem]:
         yield loaded.problem(("redis", "memory"), "must be at least 64Mi", value=human_size(config.memory))
 
 
+def memory_request(limit: int) -> int:
+    """What is always there for it: an eighth, enough for an idle one."""
+    return limit // 8
+
+
 def bundled(
     extension: AppExtension,
     adopted: AdoptedRedis | None,
@@ -85,7 +90,7 @@ def bundled(
             password=adopted.password,
             data_memory=data,
             policy=adopted.policy or config.policy,
-            limits=Limits(memory, memory // 4, cpu, min(cpu, 100)),
+            limits=Limits(memory, memory_request(memory), cpu, min(cpu, 100)),
             logs=logs,
             aliases=tuple(
                 sorted({alias for group in names for alias in group if alias and alias != adopted.service.name})
@@ -99,7 +104,7 @@ def bundled(
         password=password,
         data_memory=data,
         policy=config.policy,
-        limits=Limits(memory, memory // 4, cpu, min(cpu, 100)),
+        limits=Limits(memory, memory_request(memory), cpu, min(cpu, 100)),
         logs=logs,
     )
 

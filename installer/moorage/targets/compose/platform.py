@@ -150,7 +150,7 @@ def _add_fragment(public: Tree, *names: str) -> None:
 
 def _add_postgres(settings: BundledPostgres, public: Tree, private: Tree) -> None:
     _add_fragment(public, "postgres.yaml")
-    parameters = [{"name": item.name, "quoted": item.value.replace("'", "''")} for item in settings.parameters]
+    parameters = [{"name": item.name, "quoted": _quoted(item.value)} for item in settings.parameters]
     view = {
         "basis": settings.basis,
         "parameters": parameters,
@@ -170,6 +170,11 @@ def _add_postgres(settings: BundledPostgres, public: Tree, private: Tree) -> Non
     else:
         public.add("compose/postgres/init/10-roles.sql", render_template("postgres/roles.sql.j2", view))
     private.add("files/postgres_password", settings.password.reveal(), 0o600)
+
+
+def _quoted(text: str) -> str:
+    """The inside of a quoted value of postgresql.conf, where a backslash begins an escape."""
+    return text.replace("\\", "\\\\").replace("'", "''")
 
 
 def _add_redis(settings: BundledRedis, public: Tree, private: Tree) -> None:

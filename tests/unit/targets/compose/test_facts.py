@@ -106,10 +106,6 @@ def test_a_revision_changes_with_what_makes_the_container_and_with_nothing_else(
     }
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the size of every container's log (and the memory of those that ask for none) follows from the number of containers",
-)
 @pytest.mark.parametrize("change", [{"deploy": {"replicas": 3}}, {"mem_limit": "1g"}])
 def test_a_change_of_one_service_does_not_restart_the_database(change: dict[str, Any], tmp_path: Path) -> None:
     def revision(**web: Any) -> str:
