@@ -140,7 +140,7 @@ def build_stack(
         volumes=tuple(_volumes(app)),
         networks=are_internal(app),
         extra_images=tuple(
-            builder.extra_image(service) for service in app.services.values() if service.extension.build_only
+            builder.images.extra_image(service) for service in app.services.values() if service.extension.build_only
         ),
         edge=edge,
         postgres=postgres,

@@ -18,11 +18,15 @@ _KINDS = {"postgres": "Postgres", "redis": "Redis"}
 
 
 def problems(loaded: LoadedConfig, app: App, adoption: Adoption) -> Iterator[Problem]:
-    """What is wrong with the names in both files."""
-    yield from _settings(loaded, app, adoption)
-    yield from _job_services(app, adoption)
-    yield from _taken_names(app, _platform_services(loaded, app, adoption))
-    yield from _taken_volumes(app, _platform_volumes(loaded, app, adoption))
+    """What is wrong with the names in both files, and was not told while the app's file was read."""
+    known = {problem.key for problem in app.problems}
+    found = (
+        *_settings(loaded, app, adoption),
+        *_job_services(app, adoption),
+        *_taken_names(app, _platform_services(loaded, app, adoption)),
+        *_taken_volumes(app, _platform_volumes(loaded, app, adoption)),
+    )
+    yield from (problem for problem in found if problem.key not in known)
 
 
 def _settings(loaded: LoadedConfig, app: App, adoption: Adoption) -> Iterator[Problem]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 
 from moorage.app.adoption import Adoption
 from moorage.app.model import (
@@ -23,16 +22,15 @@ from moorage.errors import Problem
 from moorage.formats import dotted
 from moorage.quantities import parse_duration
 from moorage.sensitive import Sensitive, Text, reveal
-from moorage.stack import budget
+from moorage.stack import budget, confinement
 from moorage.stack.docker_access import docker_mount, how_reached
 from moorage.stack.health import health_check, probe
+from moorage.stack.images import ImageFinder
 from moorage.stack.model import (
     DATA_NETWORK,
     EDGE_NETWORK,
     DockerAccess,
-    ExtraImage,
     Host,
-    Image,
     LogLimits,
     Rollout,
     Security,
@@ -41,23 +39,6 @@ from moorage.stack.model import (
 from moorage.stack.networks import own_names
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
-
-# What images need that start as root, prepare their folders and then drop to a user. Docker's own default
-# also keeps NET_RAW, MKNOD, AUDIT_WRITE, SYS_CHROOT and SETFCAP, which a web app has no use for.
-_START_AS_ROOT = (
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-)
-
-# With one of these a process leaves its container: they are `privileged` in pieces.
-_LIKE_ROOT_ON_THE_HOST = frozenset({"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH"})
 
 
 def included_services(app: App, target: str) -> Iterator[AppService]:
@@ -116,6 +97,7 @@ class ServiceBuilder:
         self.memory = memory
         self.routed = routed
         self.report = report
+        self.images = ImageFinder(loaded, app, report)
         self.included = {service.name for service in included_services(app, loaded.config.target)}
 
     def build(self, service: AppService) -> Service:
@@ -130,7 +112,7 @@ class ServiceBuilder:
         health = service.extension.health
         return Service(
             name=service.name,
-            image=self.image(service),
+            image=self.images.image(service),
             command=service.command,
             entrypoint=service.entrypoint,
             environment=plain,
@@ -157,51 +139,6 @@ class ServiceBuilder:
             port=port,
             privileges=service.privileges,
         )
-
-    def image(self, service: AppService) -> Image:
-        """The image's full name, and whether it is built here."""
-        images = self.loaded.config.images
-        override = images.overrides.get(service.name)
-        if override:
-            return Image(override)
-        reference = service.image
-        if not reference:
-            prefix = f"{images.registry.rstrip('/')}/" if images.registry else ""
-            reference = f"{prefix}{self.loaded.config.name}-{service.name}:{images.tag}"
-        if service.build is None or (images.registry and not images.source):
-            return Image(reference)
-        self._check_sources(service)
-        return Image(reference, service.build, "source" if images.source else "app")
-
-    def _check_sources(self, service: AppService) -> None:
-        """A built-in app's sources are not part of moorage, except for the demo's."""
-        build = service.build
-        if not self.app.builtin or self.loaded.config.images.source or build is None or build.context.startswith("$"):
-            return
-        folder = self.app.folder / build.context
-        if (not (folder / (build.dockerfile or "Dockerfile")).is_file() and "dockerfile_inline" not in build.other) or (
-            "dockerfile_inline" in build.other and not self._has_more_than_the_app_file(folder)
-        ):
-            self.report(self._sources_problem())
-
-    def _sources_problem(self) -> Problem:
-        return self.loaded.problem(
-            ("images",),
-            f"needs `source` or `registry`: the sources of {self.app.name} are not part of moorage",
-            hint="`source: ../checkout` builds the images here, `registry: ghcr.io/you` pulls them",
-        )
-
-    @staticmethod
-    def _has_more_than_the_app_file(folder: Path) -> bool:
-        return any(item.name not in ("compose.yaml", "README.md") for item in folder.iterdir())
-
-    def extra_image(self, service: AppService) -> ExtraImage:
-        """An image that the app starts containers from itself; a registry has it below its own prefix."""
-        images = self.loaded.config.images
-        image = self.image(service)
-        if image.build is None and images.registry and service.name not in images.overrides:
-            image = Image(f"{images.registry.rstrip('/')}/{service.image.partition(':')[0]}:{images.tag}")
-        return ExtraImage(service.image, image)
 
     def _environment(self, service: AppService) -> tuple[dict[str, str], dict[str, Sensitive]]:
         values: dict[str, Text] = dict(service.environment)
@@ -240,17 +177,15 @@ class ServiceBuilder:
         return "write"
 
     def _security(self, service: AppService) -> Security:
-        security = _security(service)
-        strong = sorted(_LIKE_ROOT_ON_THE_HOST & {*security.cap_add, *_capabilities(service.cap_add)})
-        allowed = self.app.builtin or service.name in self.loaded.config.permissions.privileged
-        if strong and not allowed:
+        strong = confinement.rights_of_root(service)
+        if strong and not self.app.builtin and service.name not in self.loaded.config.permissions.privileged:
             self._problem(
                 service,
                 "cap_add" if service.cap_add else "x-moorage.security.capabilities",
                 f"wants {' and '.join(strong)}, which is nearly the same as root on this host",
                 f"if it must be, add `{service.name}` under `permissions.privileged` in moorage.yaml",
             )
-        return security
+        return confinement.security(service)
 
     def _depends_on(self, service: AppService) -> dict[str, Dependency]:
         """Dependencies on services that exist here; on databases they wait for health."""
@@ -332,27 +267,6 @@ class ServiceBuilder:
 
 def _mentions(text: str, host: str) -> bool:
     return re.search(rf"(?<![A-Za-z0-9_.-]){re.escape(host)}(?![A-Za-z0-9_.-])", text) is not None
-
-
-def _security(service: AppService) -> Security:
-    wanted = service.extension.security
-    drop, added = _capabilities(service.cap_drop), _capabilities(service.cap_add)
-    kept = _START_AS_ROOT if wanted.capabilities is None and "ALL" not in drop else wanted.capabilities or ()
-    options = tuple(option for option in service.security_opt if not option.startswith("no-new-privileges"))
-    loosened = any(option.replace("=", ":") == "no-new-privileges:false" for option in service.security_opt)
-    return Security(
-        # Beside `ALL` in `cap_add` Docker takes away only what is named.
-        cap_drop=("ALL", *sorted(drop - {"ALL"})) if "ALL" in added else ("ALL",),
-        cap_add=("ALL",) if "ALL" in added else tuple(sorted((_capabilities(kept) | added) - drop)),
-        read_only=wanted.read_only or bool(service.read_only),
-        no_new_privileges=wanted.no_new_privileges and not loosened,
-        security_opt=options,
-    )
-
-
-def _capabilities(names: Iterable[str]) -> frozenset[str]:
-    """Capabilities in the kernel's spelling without its prefix, as Docker takes them: in any case."""
-    return frozenset(name.upper().removeprefix("CAP_") for name in names)
 
 
 def _grace(service: AppService) -> float:

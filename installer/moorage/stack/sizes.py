@@ -61,6 +61,7 @@ class SizePlanner:
     ) -> None:
         self.loaded = loaded
         self.app = app
+        self.adoption = adoption
         self.host = host
         self.report = report
         self.tell = tell
@@ -111,8 +112,9 @@ class SizePlanner:
         reserve = budget.system_reserve(self.host.memory)
         limits, requests = reserve + edge_platform.MEMORY, reserve + edge_platform.MEMORY_REQUEST
         if self.has_redis:
-            limits += self.loaded.config.redis.memory
-            requests += redis_platform.memory_request(self.loaded.config.redis.memory)
+            redis = redis_platform.memory_limit(self.loaded, self.adoption.redis)
+            limits += redis
+            requests += redis_platform.memory_request(redis)
         postgres = postgres_platform.memory_limit(self.loaded, self.host) if self.has_postgres else 0
         return _Platform(limits, requests, postgres, postgres_platform.memory_request(postgres))
 
@@ -124,10 +126,12 @@ class SizePlanner:
             path = ("resources", "services", claim.name, "memory")
             rule = f"is {human_size(claim.sizes.memory or 0)} for {claim.name}, more than the host's {host}"
             self.report(self.loaded.problem(path, rule))
-        if platform.postgres_limit > self.host.memory:
-            value = human_size(platform.postgres_limit)
-            self.report(self.loaded.problem(("postgres", "memory"), f"is above the host's {host}", value=value))
-        return not larger and platform.postgres_limit <= self.host.memory
+        databases = {"postgres": platform.postgres_limit, "redis": self.loaded.config.redis.memory * self.has_redis}
+        too_large = {kind: size for kind, size in databases.items() if size > self.host.memory}
+        for kind, size in too_large.items():
+            rule = f"is above the host's {host}"
+            self.report(self.loaded.problem((kind, "memory"), rule, value=human_size(size)))
+        return not larger and not too_large
 
     def _check_requests(self, claims: list[budget.Claim], platform: _Platform) -> None:
         """What must always be there, for the system and for every container."""

@@ -59,6 +59,12 @@ def problems(loaded: LoadedConfig) -> Iterator[Problem]:
         yield loaded.problem(("redis", "memory"), "must be at least 64Mi", value=human_size(config.memory))
 
 
+def memory_limit(loaded: LoadedConfig, adopted: AdoptedRedis | None) -> int:
+    """The container's limit in bytes: as configured, or more where an adopted server was given more."""
+    wanted = (adopted.service.sizes.memory or 0, -(-adopted.data_memory * 4 // 3)) if adopted else ()
+    return max(loaded.config.redis.memory, *(-(-size // MEBIBYTE) * MEBIBYTE for size in wanted), 0)
+
+
 def memory_request(limit: int) -> int:
     """What is always there for it: an eighth, enough for an idle one."""
     return limit // 8
@@ -77,12 +83,11 @@ def bundled(
         return None
     config = loaded.config.redis
     cpu = min(1000, host.cpus * 1000)
-    memory = config.memory
+    memory = memory_limit(loaded, adopted)
     # A quarter stays free for the copy that Redis makes while it rewrites its log.
     data = memory * 3 // 4
     if adopted is not None:
         data = adopted.data_memory or data
-        memory = max(memory, data * 4 // 3 // MEBIBYTE * MEBIBYTE)
         names = (*adopted.service.networks.values(), (adopted.service.container_name,))
         return BundledRedis(
             service=adopted.service.name,
