@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 KIBIBYTE = 1024
@@ -62,12 +63,23 @@ def format_cpu(thousandths: int) -> str:
 
 def parse_duration(value: object) -> float:
     """Seconds of `30s`, `1m30s`, `500ms` or a plain number. Raises ValueError naming the form."""
+    try:
+        seconds = _seconds(value)
+    except OverflowError:
+        seconds = math.inf
+    if not 0 <= seconds < math.inf:
+        raise ValueError("must be a duration such as 30s or 1m30s")
+    return seconds
+
+
+def _seconds(value: object) -> float:
+    """The same, or not a number where the form is wrong."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     text = str(value).replace(" ", "")
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError("must be a duration such as 30s or 1m30s")
+        return math.nan
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 

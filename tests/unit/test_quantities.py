@@ -145,8 +145,7 @@ def test_what_is_no_duration_is_refused(written: object) -> None:
         parse_duration(written)
 
 
-@pytest.mark.xfail(strict=True, reason="a number is taken as it is: not finite or negative ones crash or confuse later")
-@pytest.mark.parametrize("written", [float("nan"), float("inf"), -1, -0.5])
+@pytest.mark.parametrize("written", [float("nan"), float("inf"), -1, -0.5, 10**400, "9" * 400 + "s"])
 def test_a_number_that_is_no_duration_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be a duration"):
         parse_duration(written)
