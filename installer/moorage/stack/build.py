@@ -75,7 +75,7 @@ def build_stack(
             loaded, wildcard=config.domain.wildcard, creates_containers=app.extension.creates_containers
         )
     )
-    draft.problems.extend(postgres_platform.problems(app.extension, loaded))
+    draft.problems.extend(postgres_platform.problems(app.extension, adoption.postgres, loaded))
     draft.problems.extend(redis_platform.problems(loaded))
     included = {service.name for service in included_services(app, config.target)}
     routes = build_routes(loaded, app, included, wildcard=wildcard, report=draft.problems.append)

@@ -9,6 +9,7 @@ from moorage.app.adoption import Adoption
 from moorage.app.model import App, AppService, Notice
 from moorage.config.loading import LoadedConfig
 from moorage.errors import Problem
+from moorage.formats import dotted
 from moorage.quantities import MEBIBYTE, human_size
 from moorage.stack import budget
 from moorage.stack.model import Host, LogLimits
@@ -17,6 +18,9 @@ from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
 from moorage.stack.services import included_services, run_count, sizes_of
 
+# Docker takes no smaller limits, and says so only when the container is made.
+_SMALLEST_MEMORY = 6 * MEBIBYTE
+_SMALLEST_CPU = 10
 # What a service that asks for nothing needs at least; more is taken from what Postgres leaves.
 _SMALL_SERVICE = 64 * MEBIBYTE
 
@@ -89,6 +93,7 @@ class SizePlanner:
         """A memory limit for every service of the app; what cannot fit is reported, what may not fit is told."""
         claims = [self._claim(service) for service in self.services]
         platform = self._platform()
+        self._check_smallest(claims)
         if self._fits_alone(claims, platform):
             self._check_requests(claims, platform)
         left = self.host.memory - platform.limits - platform.postgres_limit
@@ -117,6 +122,23 @@ class SizePlanner:
             requests += redis_platform.memory_request(redis)
         postgres = postgres_platform.memory_limit(self.loaded, self.host) if self.has_postgres else 0
         return _Platform(limits, requests, postgres, postgres_platform.memory_request(postgres))
+
+    def _check_smallest(self, claims: list[budget.Claim]) -> None:
+        """Limits that no container can be made with."""
+        for claim in claims:
+            for key, size, smallest, written in (
+                ("memory", claim.sizes.memory, _SMALLEST_MEMORY, "6Mi"),
+                ("cpu", claim.sizes.cpu, _SMALLEST_CPU, "10m"),
+            ):
+                if size is not None and size < smallest:
+                    path = ("resources", "services", claim.name, key)
+                    rule = f"is less for {claim.name} than Docker's smallest limit, {written}"
+                    self.report(self.loaded.problem(path, rule))
+        for name, job in self.app.extension.jobs.items():
+            if job.memory is not None and job.memory < _SMALLEST_MEMORY:
+                path = ("x-moorage", "jobs", name, "memory")
+                place = self.app.document.place(path)
+                self.report(Problem(place, dotted(path), "is less than Docker's smallest limit, 6Mi"))
 
     def _fits_alone(self, claims: list[budget.Claim], platform: _Platform) -> bool:
         """Whether no limit is above the host's memory on its own."""

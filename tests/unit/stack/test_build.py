@@ -117,6 +117,12 @@ def test_a_job_has_the_sizes_of_its_service_or_its_own_memory(tmp_path: Path) ->
     assert (second.limits.memory, second.limits.memory_request) == (32 * MEBIBYTE, 32 * MEBIBYTE)
 
 
+def test_a_job_that_no_container_can_be_made_for_is_refused(tmp_path: Path) -> None:
+    jobs = {"a": {"service": "web", "command": ["x"], "run": "manual", "memory": "1m"}}
+    (problem,) = problems(lambda: stack(tmp_path, {"web": {"image": "x"}}, **{"x-moorage": {"jobs": jobs}}))
+    assert problem.key == "x-moorage.jobs.a.memory"
+
+
 def test_volumes_say_what_is_done_with_them(tmp_path: Path) -> None:
     found = stack(
         tmp_path,

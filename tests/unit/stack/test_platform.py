@@ -184,6 +184,10 @@ def test_the_password_of_an_external_server_must_be_given(tmp_path: Path) -> Non
         ("postgres: {parameters: {max_connections: 0}}\n", "postgres.parameters.max_connections"),
         (f"postgres: {{parameters: {{max_connections: '{'9' * 5000}'}}}}\n", "postgres.parameters.max_connections"),
         ("logs: {max_size: 500}\n", "logs.max_size"),
+        ("resources: {services: {web: {memory: 1Mi}}}\n", "resources.services.web.memory"),
+        ("resources: {services: {web: {cpu: 1m}}}\n", "resources.services.web.cpu"),
+        ("postgres: {image: 'postgres:18'}\n", "postgres.image"),
+        ("postgres: {version: 18, image: 'pgvector/pgvector:0.8.0-pg17'}\n", "postgres.image"),
         ("postgres: {memory: 100Gi}\n", "postgres.memory"),
         ("redis: {mode: external}\n", "redis.host"),
         ("redis: {host: x}\n", "redis.host"),
@@ -316,6 +320,18 @@ def test_an_adopted_database_keeps_the_names_that_links_give_it(tmp_path: Path) 
     found = stack(tmp_path, "", ADOPTED).postgres
     assert isinstance(found, BundledPostgres)
     assert "database" in found.aliases
+
+
+@pytest.mark.parametrize(
+    ("image", "fine"),
+    [("postgres:16-alpine", True), ("postgis/postgis:16-3.4", True), ("acme/own:2.1", True), ("postgres:18", False)],
+)
+def test_an_adopted_database_gets_no_image_that_cannot_read_its_data(image: str, fine: bool, tmp_path: Path) -> None:
+    settings = f"postgres: {{image: '{image}'}}\n"
+    if fine:
+        assert stack(tmp_path, settings, ADOPTED).postgres
+    else:
+        assert any("postgres.image" in rule for rule in refused(tmp_path, settings, ADOPTED))
 
 
 def test_an_adopted_redis_fits_its_data(tmp_path: Path) -> None:

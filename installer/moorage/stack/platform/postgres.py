@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from moorage.app.adoption import AdoptedPostgres
 from moorage.app.extension import AppExtension, PostgresNeed
+from moorage.app.images import image_kind, postgres_major
 from moorage.config.loading import LoadedConfig
 from moorage.config.secrets import SecretNeed
 from moorage.errors import Problem
@@ -53,7 +54,7 @@ def values(extension: AppExtension, loaded: LoadedConfig, secrets: Mapping[str, 
     }
 
 
-def problems(extension: AppExtension, loaded: LoadedConfig) -> Iterator[Problem]:
+def problems(extension: AppExtension, adopted: AdoptedPostgres | None, loaded: LoadedConfig) -> Iterator[Problem]:
     """What is wrong with the `postgres` block as a whole."""
     config = loaded.config.postgres
     if config.mode == "external":
@@ -68,6 +69,7 @@ def problems(extension: AppExtension, loaded: LoadedConfig) -> Iterator[Problem]
         yield loaded.problem(
             ("postgres", "version"), f"must be at least {known}, the version the app was made for", value=config.version
         )
+    yield from _image_problems(adopted, loaded)
     if config.memory is not None and config.memory < SMALLEST_LIMIT:
         yield loaded.problem(
             ("postgres", "memory"),
@@ -76,6 +78,18 @@ def problems(extension: AppExtension, loaded: LoadedConfig) -> Iterator[Problem]
         )
     for name, rule in parameters.problems(config.parameters):
         yield loaded.problem(("postgres", "parameters", name), rule, of_key=True)
+
+
+def _image_problems(adopted: AdoptedPostgres | None, loaded: LoadedConfig) -> Iterator[Problem]:
+    """Another image whose major is not that of the data: it would not find them, or begin anew beside them."""
+    config = loaded.config.postgres
+    major = postgres_major(config.image) if config.image and image_kind(config.image) == "postgres" else None
+    expected = adopted.version if adopted else int(config.version)
+    if config.mode == "bundled" and major is not None and major != expected:
+        hint = f"an image of version {expected}" + ("" if adopted else f", or `version: {major}` for new data")
+        yield loaded.problem(
+            ("postgres", "image"), f"is Postgres {major}, but the data are of version {expected}", hint=hint
+        )
 
 
 def memory_limit(loaded: LoadedConfig, host: Host) -> int:
