@@ -10,6 +10,7 @@ from moorage.app.model import (
     App,
     AppService,
     Dependency,
+    FileMount,
     HostMount,
     MemoryMount,
     Mount,
@@ -206,8 +207,22 @@ class ServiceBuilder:
             hosts.append(postgres_platform.SERVICE)
         if requires.redis and config.redis.mode == "bundled":
             hosts.append(redis_platform.SERVICE)
-        texts = [reveal(value) for value in service.environment.values()]
+        texts = [reveal(text) for text in self._texts(service)]
         return tuple(host for host in hosts if any(_mentions(text, host) for text in texts))
+
+    def _texts(self, service: AppService) -> Iterator[Text]:
+        """Everything with variables that the processes of a service read: where an address may stand."""
+        plain, secret = self._environment(service)
+        yield from plain.values()
+        yield from secret.values()
+        yield from (*(service.command or ()), *(service.entrypoint or ()))
+        for mount in service.mounts:
+            if isinstance(mount, FileMount):
+                yield from (content for content in mount.files.values() if not isinstance(content, bytes))
+
+    def _followers(self, service: AppService) -> tuple[AppService, ...]:
+        """The services that share the network of this one."""
+        return tuple(other for other in self.app.services.values() if other.network_mode == f"service:{service.name}")
 
     def _networks(self, service: AppService) -> dict[str, tuple[str, ...]]:
         if service.network_mode:
@@ -229,7 +244,7 @@ class ServiceBuilder:
         return dict(sorted(networks.items()))
 
     def _uses_data(self, service: AppService) -> bool:
-        if self._platform_hosts(service):
+        if any(self._platform_hosts(item) for item in (service, *self._followers(service))):
             return True
         own = set(service.networks or {"default": ()})
         for adopted in (self.adoption.postgres, self.adoption.redis):
@@ -252,8 +267,7 @@ class ServiceBuilder:
     def _rollout(self, service: AppService, mounts: tuple[Mount, ...], container_name: str) -> Rollout:
         wanted = service.extension.rollout
         published = any(item.service == service.name for item in self.loaded.config.publish)
-        shared_namespace = any(other.network_mode == f"service:{service.name}" for other in self.app.services.values())
-        if service.name not in self.routed or container_name or published or shared_namespace:
+        if service.name not in self.routed or container_name or published or self._followers(service):
             return "recreate"
         if wanted:
             return wanted

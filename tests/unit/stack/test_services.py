@@ -222,6 +222,32 @@ def test_who_uses_the_database_is_on_its_network_and_waits_for_it(tmp_path: Path
     assert found.service("idle").depends_on == {}
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"command": ["serve", "--db=${POSTGRES_HOST}:5432"]},
+        {"entrypoint": ["wait-for", "${POSTGRES_HOST}:5432"]},
+        {"x-moorage": {"environment": {"compose": {"DB": "postgres"}}}},
+        {"configs": ["settings"]},
+    ],
+)
+def test_the_database_is_reached_wherever_its_address_stands(keys: dict[str, Any], tmp_path: Path) -> None:
+    top = {
+        "x-moorage": {"requires": {"postgres": {}}},
+        "configs": {"settings": {"content": "host = ${POSTGRES_HOST}"}},
+    }
+    found = web(tmp_path, keys, top=top)
+    assert "data" in found.networks
+    assert set(found.depends_on) == {"postgres"}
+
+
+def test_a_sidecar_reaches_the_database_through_the_service_whose_network_it_shares(tmp_path: Path) -> None:
+    side = {"image": "x", "network_mode": "service:web", "environment": {"DB": "${POSTGRES_HOST}"}}
+    found = stack(tmp_path, others={"side": side}, top={"x-moorage": {"requires": {"postgres": {}}}})
+    assert "data" in found.service("web").networks
+    assert set(found.service("side").depends_on) == {"postgres"}
+
+
 @pytest.mark.parametrize("text", ["postgresql", "mypostgres", "postgres.example.com", "x-postgres"])
 def test_a_word_that_only_contains_the_name_is_not_the_database(text: str, tmp_path: Path) -> None:
     found = stack(tmp_path, {"environment": {"A": text}}, top={"x-moorage": {"requires": {"postgres": {}}}})
