@@ -29,6 +29,8 @@ def _messages(case: dict[str, Any], folder: Path) -> list[str]:
     (folder / "moorage.yaml").write_text(case["config"], encoding="utf-8")
     if "app" in case:
         (folder / "compose.yaml").write_text(case["app"], encoding="utf-8")
+    for name, text in (case.get("files") or {}).items():
+        (folder / name).write_text(text, encoding="utf-8")
     for name, value in (case.get("secrets") or {}).items():
         SecretStore(folder, "compose").replace(name, Sensitive(value))
     before = _snapshot(folder)

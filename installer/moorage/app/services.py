@@ -184,7 +184,7 @@ class ServiceReader:
                         path, "the file does not exist", value=name, hint="create it beside the Compose file"
                     )
                 continue
-            found, problems = read_env_file(file, name, self.values, self.secrets)
+            found, problems = read_env_file(file, name, {**self.values, **result}, self.secrets)
             result.update(found)
             self.reader.problems.extend(problems)
         return result

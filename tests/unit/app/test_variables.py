@@ -76,7 +76,7 @@ def test_a_circle_of_defaults_is_refused(variables: dict[str, Any]) -> None:
     assert all(problem.place.line for problem in problems)
 
 
-@pytest.mark.parametrize("default", ["${", "${NOBODY}", "$", "${NOBODY:?give it}"])
+@pytest.mark.parametrize("default", ["${", "${NOBODY}", "${1}", "${NOBODY:?give it}"])
 def test_a_broken_default_is_refused_at_its_place(default: str) -> None:
     _, (problem,) = values({"OK": {"default": "x"}, "A": {"default": default}})
     assert problem.key == "x-moorage.variables.A.default"
