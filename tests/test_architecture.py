@@ -15,7 +15,7 @@ PACKAGE = ROOT / "installer" / "moorage"
 # Floors from the bottom up; a module imports only from its own floor or those before it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "sensitive"),
-    ("assets", "console", "process", "formats", "quantities", "words", "templating", "durable", "tree", "validation", "host_facts"),
+    ("assets", "console", "process", "documents", "yaml_reading", "formats", "quantities", "words", "templating", "durable", "tree", "validation", "host_facts"),
     ("config", "app", "stack", "inference"),
     ("targets.base", "targets.compose.names", "targets.compose.facts", "targets.compose.schedule", "targets.compose.fact_sheet",
      "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.render", "parity"),
@@ -38,7 +38,7 @@ _EFFECTS = {"subprocess", "socket", "http", "urllib.request", "moorage.process",
 _ONLY_IN = {
     "typer": ("cli",),
     "jinja2": ("templating",),
-    "yaml": ("formats",),
+    "yaml": ("yaml_reading", "formats"),
     "pydantic": ("config", "app", "validation"),
     "cryptography": ("config.authority", "targets.compose.probe", "checks"),
     "bcrypt": ("config.secrets",),

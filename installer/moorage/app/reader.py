@@ -14,7 +14,7 @@ from moorage.app.model import Notice
 from moorage.app.subset import Rule
 from moorage.config.schema import Model
 from moorage.errors import Problem
-from moorage.formats import Document, KeyPath, dotted
+from moorage.formats import Document, KeyPath, dotted, show_number
 from moorage.sensitive import MASK, Sensitive, Text
 from moorage.validation import explain, show_value
 from moorage.words import nearest
@@ -138,7 +138,9 @@ class Reader:
             return default
         if isinstance(value, bool):
             return "true" if value else "false"
-        if isinstance(value, (str, int, float)):
+        if isinstance(value, float):
+            return show_number(value)
+        if isinstance(value, (str, int)):
             return str(value)
         self.report(path, "must be a text", value=value)
         return default
