@@ -40,7 +40,7 @@ _ONLY_IN = {
     "jinja2": ("templating",),
     "yaml": ("yaml_reading", "formats"),
     "pydantic": ("config", "app", "validation"),
-    "cryptography": ("config.authority", "targets.compose.probe", "checks"),
+    "cryptography": ("config.authority", "config.certificates", "targets.compose.probe", "checks"),
     "bcrypt": ("config.secrets",),
     "dns": ("checks",),
     "boto3": ("backups",),

@@ -52,6 +52,7 @@ class Deployment:
     app: App
     loaded: LoadedConfig
     source_folder: Path
+    warnings: tuple[str, ...] = ()
 
     @property
     def rendered_folder(self) -> Path:
@@ -112,10 +113,11 @@ def open_deployment(
     problems.extend(_not_following(problems, [*missing, *reading.problems, *_certificate_problems(loaded, folder)]))
     if problems:
         raise InputError(problems)
+    warnings: tuple[str, ...] = ()
     if write_secrets:
         is_first = not (store.folder / RECOVERY_KEY_FILE).exists()
         made = store.resolve(needs, write=True)
-        changed = _ensure_authority(loaded, folder, now or datetime.now(timezone.utc))
+        changed, warnings = _ensure_authority(loaded, folder, now or datetime.now(timezone.utc))
         if is_first or changed or secrets.generated:
             secrets = made
             reading = _read(loaded, folder, source, app_folder, secrets, store)
@@ -123,7 +125,7 @@ def open_deployment(
     assert reading.app is not None
     base = loaded.config.images.source
     sources = (folder / base).resolve() if base else app_folder.resolve()
-    return Deployment(folder, environment, reading.stack, secrets, reading.app, loaded, sources)
+    return Deployment(folder, environment, reading.stack, secrets, reading.app, loaded, sources, warnings)
 
 
 def _not_following(first: list[Problem], later: list[Problem]) -> list[Problem]:
@@ -335,14 +337,14 @@ def _certificate_problems(loaded: LoadedConfig, folder: Path) -> list[Problem]:
     ]
 
 
-def _ensure_authority(loaded: LoadedConfig, folder: Path, now: datetime) -> bool:
-    """Make or renew the certificate of a deployment with its own authority; tells whether it changed."""
+def _ensure_authority(loaded: LoadedConfig, folder: Path, now: datetime) -> tuple[bool, tuple[str, ...]]:
+    """Make or renew the certificate of a deployment with its own authority: whether it changed, what to tell."""
     if loaded.config.tls.mode != "internal-ca":
-        return False
+        return False, ()
     before = authority.digest(*_certificate_files(loaded, folder))
     domain = loaded.config.domain.name
-    authority.ensure(folder / "secrets" / loaded.environment / "tls", domain, (domain, f"*.{domain}"), now)
-    return authority.digest(*_certificate_files(loaded, folder)) != before
+    told = authority.ensure(folder / "secrets" / loaded.environment / "tls", domain, (domain, f"*.{domain}"), now)
+    return authority.digest(*_certificate_files(loaded, folder)) != before, told
 
 
 def _override(folder: Path) -> dict[str, Any] | None:

@@ -1,4 +1,8 @@
-"""A certificate authority for one deployment on a LAN: made once, its certificates renewed in time."""
+"""A certificate authority for one deployment on a LAN: made once, renewed in time, never replaced while it is trusted.
+
+People install `ca.crt` on their devices. Whatever happens to the files, a site certificate that those devices
+accept is kept as long as possible, and the authority is renewed with its own key, which they go on trusting.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,31 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from moorage.tree import File, write_file
+from moorage.config.certificates import (
+    authority_certificate,
+    default_name,
+    is_issued_by,
+    load_certificate,
+    load_key,
+    names_of,
+    new_key,
+    site_certificate,
+    write_certificate,
+    write_key,
+)
+from moorage.durable import only_writer
+from moorage.errors import MoorageError
 
-# Browsers refuse certificates that are valid for longer than 398 days.
-_CERTIFICATE_DAYS = 390
-_AUTHORITY_DAYS = 3650
-_RENEW_DAYS = 60
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from moorage.config.certificates import PrivateKey
+
+_RENEW_CERTIFICATE = timedelta(days=60)
+# So early that no site certificate outlives its authority, and that there is a year to install the new one.
+_RENEW_AUTHORITY = timedelta(days=400)
 
 
 @dataclass(frozen=True)
@@ -42,26 +64,38 @@ class AuthorityFiles:
         return self.folder / "server.key"
 
 
-def ensure(folder: Path, site: str, names: tuple[str, ...], now: datetime) -> None:
-    """Make the authority when there is none, and the certificate when it is missing, ends soon or names others."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+@dataclass(frozen=True)
+class _Pair:
+    """A certificate and its key; None for what is missing, damaged or does not belong to the other."""
 
-    files = AuthorityFiles(folder)
+    certificate: x509.Certificate | None
+    key: PrivateKey | None
+
+
+def ensure(folder: Path, site: str, names: tuple[str, ...], now: datetime) -> tuple[str, ...]:
+    """Make what is missing and renew what ends soon; gives back what people have to know.
+
+    Raises MoorageError naming the file when only its owner can mend it without breaking the devices' trust.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not (files.authority_certificate.exists() and files.authority_key.exists()):
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _authority(key, site, now)
-        _write_pair(files.authority_key, key, files.authority_certificate, certificate)
-    authority = x509.load_pem_x509_certificate(files.authority_certificate.read_bytes())
-    if _is_good(files, names, authority, now):
+    with only_writer(folder):
+        files = AuthorityFiles(folder)
+        authority, told = _ensure_authority(files, site, now)
+        _ensure_certificate(files, authority, names, now)
+        return told
+
+
+def _ensure_certificate(files: AuthorityFiles, authority: _Pair, names: tuple[str, ...], now: datetime) -> None:
+    found = _pair(files.certificate, files.key)
+    # Without the authority's key the certificate serves to its very end.
+    left = timedelta(0) if authority.key is None else _RENEW_CERTIFICATE
+    if _is_good(found, names, authority.certificate, now, left):
         return
-    authority_key = serialization.load_pem_private_key(files.authority_key.read_bytes(), None)
-    assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _site(key, names, authority, authority_key, now)
-    _write_pair(files.key, key, files.certificate, certificate)
+    if authority.key is None or authority.certificate is None:
+        raise _damaged(files.authority_key)
+    key = new_key()
+    write_key(files.key, key)
+    write_certificate(files.certificate, site_certificate(key, names, authority.certificate, authority.key, now))
 
 
 def digest(*paths: Path) -> str:
@@ -75,82 +109,80 @@ def digest(*paths: Path) -> str:
     return total.hexdigest()[:16]
 
 
-def _is_good(files: AuthorityFiles, names: tuple[str, ...], authority: object, now: datetime) -> bool:
-    from cryptography import x509
+def _ensure_authority(files: AuthorityFiles, site: str, now: datetime) -> tuple[_Pair, tuple[str, ...]]:
+    """The authority, made or renewed where nothing is lost by it, and what people have to know of that."""
+    found = _pair(files.authority_certificate, files.authority_key)
+    if found.certificate is None and found.key is None:
+        return _new_authority(files, site, now)
+    if found.key is None:
+        assert found.certificate is not None
+        if found.certificate.not_valid_after_utc <= now:
+            return _new_authority(files, site, now)
+        told = f"{files.authority_key} is lost or damaged: {files.certificate} can't be renewed without it; restore it"
+        return found, (told,)
+    if found.certificate is not None and _is_current(found.certificate, now, _RENEW_AUTHORITY):
+        return found, ()
+    # The key is what devices trust: under the same name and key their copy of the old certificate stays good.
+    certificate = authority_certificate(found.key, _authority_name(files, found, site), now)
+    write_certificate(files.authority_certificate, certificate)
+    end = (
+        f"the old one ends on {found.certificate.not_valid_after_utc:%Y-%m-%d}" if found.certificate else "it was lost"
+    )
+    told = f"{files.authority_certificate} was made anew with the same key ({end}): install it on every device in time"
+    return _Pair(certificate, found.key), (told,)
 
-    if not (files.certificate.exists() and files.key.exists()):
+
+def _new_authority(files: AuthorityFiles, site: str, now: datetime) -> tuple[_Pair, tuple[str, ...]]:
+    is_first = not any(path.exists() for path in (files.authority_certificate, files.authority_key, files.certificate))
+    for path in (files.authority_certificate, files.authority_key):
+        if path.exists() and not _has_ended(files, now):
+            raise _damaged(path)
+    key = new_key()
+    certificate = authority_certificate(key, default_name(site), now)
+    write_key(files.authority_key, key)
+    write_certificate(files.authority_certificate, certificate)
+    told = f"{files.authority_certificate} belongs to a new authority: every device has to install it"
+    return _Pair(certificate, key), () if is_first else (told,)
+
+
+def _has_ended(files: AuthorityFiles, now: datetime) -> bool:
+    certificate = load_certificate(files.authority_certificate)
+    return certificate is not None and certificate.not_valid_after_utc <= now
+
+
+def _pair(certificate_path: Path, key_path: Path) -> _Pair:
+    certificate, key = load_certificate(certificate_path), load_key(key_path)
+    if certificate is not None and key is not None and certificate.public_key() != key.public_key():
+        # What other people or programs hold is the certificate.
+        key = None
+    return _Pair(certificate, key)
+
+
+def _is_current(certificate: x509.Certificate, now: datetime, left: timedelta) -> bool:
+    """Whether it is valid now and for some time more."""
+    return certificate.not_valid_before_utc <= now and certificate.not_valid_after_utc > now + left
+
+
+def _is_good(
+    pair: _Pair, names: tuple[str, ...], authority: x509.Certificate | None, now: datetime, left: timedelta
+) -> bool:
+    """Whether devices that trust the authority accept the site's certificate, for all names and long enough."""
+    if pair.certificate is None or pair.key is None or authority is None:
         return False
-    certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
-    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
-        x509.DNSName
-    )
-    assert isinstance(authority, x509.Certificate)
-    soon = now + timedelta(days=_RENEW_DAYS)
-    return (
-        set(found) == set(names) and certificate.not_valid_after_utc > soon and certificate.issuer == authority.subject
-    )
+    is_current = _is_current(pair.certificate, now, left)
+    return is_current and is_issued_by(pair.certificate, authority) and names_of(pair.certificate) == set(names)
 
 
-def _authority(key: object, site: str, now: datetime) -> object:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"moorage authority of {site}"[:64])])
-    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=_AUTHORITY_DAYS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
+def _damaged(path: Path) -> MoorageError:
+    return MoorageError(
+        f"{path} is lost, damaged or of another authority, and what devices trust would be lost by making it anew",
+        f"restore it from a backup; or move {path.parent} away: a new authority is made, and every device has to install it",
     )
 
 
-def _site(key: object, names: tuple[str, ...], authority: object, authority_key: object, now: datetime) -> object:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
-    assert isinstance(authority, x509.Certificate)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]))
-        .issuer_name(authority.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=_CERTIFICATE_DAYS))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-
-
-def _write_pair(key_path: Path, key: object, certificate_path: Path, certificate: object) -> None:
-    """Key first: a certificate without its key would be taken for good."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    assert isinstance(certificate, x509.Certificate)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    certificate_path.unlink(missing_ok=True)
-    write_file(key_path, File(private, 0o600))
-    write_file(certificate_path, File(certificate.public_bytes(serialization.Encoding.PEM), 0o644))
+def _authority_name(files: AuthorityFiles, found: _Pair, site: str) -> x509.Name:
+    """The name that devices know the authority by; when its certificate is lost, what the site's says."""
+    if found.certificate is not None:
+        return found.certificate.subject
+    issued = load_certificate(files.certificate)
+    return issued.issuer if issued is not None else default_name(site)

@@ -30,6 +30,8 @@ def up(folder: Path, environment: str, console: Console, *, build: bool, no_cach
         console.detail(f"note: {notice.subject}: {notice.text}")
     with deployment_lock(folder, deployment.environment, console) as descriptor:
         deployment = flow.open_deployment(folder, environment, write_secrets=True)
+        for warning in deployment.warnings:
+            console.warning(warning)
         rendering = flow.render(deployment.stack)
         place = Place(folder, deployment.environment)
         files = compare(deployment, rendering)

@@ -40,6 +40,8 @@ class RenderResult:
 def write_rendering(folder: Path, environment: str, console: Console, *, dry_run: bool) -> RenderResult:
     """Render one environment into its folder; with `dry_run` only say what would change."""
     deployment = flow.open_deployment(folder, environment, write_secrets=not dry_run)
+    for warning in deployment.warnings:
+        console.warning(warning)
     rendering = flow.render(deployment.stack)
     result = compare(deployment, rendering)
     for path in result.edited:
