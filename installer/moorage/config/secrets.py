@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 import secrets as random_source
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,64 +77,128 @@ class SecretStore:
         return tuple(sorted(found.name for found in self.values_folder.iterdir() if not found.name.startswith(".")))
 
     def read(self, name: str) -> Sensitive | None:
-        """One secret, or None when there is none of that name."""
-        try:
-            return Sensitive((self.values_folder / name).read_text(encoding="utf-8").removesuffix("\n"))
-        except FileNotFoundError:
-            return self._given.get(name)
-        except PermissionError:
-            raise MoorageError(
-                f"the secret {name} may not be read by this user", f"look at the owner of {self.values_folder}"
-            ) from None
+        """One secret, or None when there is none of that name. Raises MoorageError when it can't be read as text."""
+        text = _read_private(self.values_folder / name, f"the secret {name}")
+        return self._given.get(name) if text is None else Sensitive(text.removesuffix("\n"))
 
     def replace(self, name: str, value: Sensitive) -> None:
         """Set one secret, whether it exists or not; the old value is gone after this."""
+        self._close()
         _write_private(self.values_folder / name, value.reveal(), keep_existing=False)
 
-    def resolve(self, needs: Iterable[SecretNeed], *, write: bool) -> SecretValues:
+    def resolve(self, needs: Sequence[SecretNeed], *, write: bool) -> SecretValues:
         """The values of all needs. Missing ones are generated and, if `write`, kept.
 
         Without `write` nothing is created: the values only serve to check and compare.
         """
         result = SecretValues()
-        ordered = sorted(needs, key=lambda need: need.generator == "bcrypt")
-        for need in ordered:
-            value = self.read(need.name)
-            if value is None and need.generator:
-                value = Sensitive(self._generate(need, result.values))
-                result.generated.append(need.name)
-                if write:
-                    _write_private(self.values_folder / need.name, value.reveal(), keep_existing=True)
-                    value = self.read(need.name) or value
-            if value is None:
-                result.missing.append(need)
-                continue
-            result.values[need.name] = value
-        result.deployment_id = fingerprint(self.recovery_key(write=write))
+        if write:
+            self._close()
+        made_of_others = [need for need in needs if need.generator == "bcrypt"]
+        for need in needs:
+            if need not in made_of_others:
+                self._resolve(need, result, write=write)
+        key = self.recovery_key(write=write)
+        for need in made_of_others:
+            self._resolve_hash(need, result, key, write=write)
+        result.deployment_id = fingerprint(key)
         return result
 
-    def recovery_key(self, *, write: bool) -> Sensitive:
-        """The deployment's recovery key; made when there is none (and kept if `write`)."""
-        path = self.folder / RECOVERY_KEY_FILE
-        try:
-            return Sensitive(path.read_text(encoding="ascii").strip())
-        except FileNotFoundError:
-            key = make_recovery_key(self._random_bytes(32))
+    def _resolve(self, need: SecretNeed, result: SecretValues, *, write: bool) -> None:
+        value = self.read(need.name)
+        if value is None and need.generator:
+            value = Sensitive(need.prefix + _GENERATORS[need.generator](self._random_bytes))
+            result.generated.append(need.name)
             if write:
-                _write_private(path, key, keep_existing=True)
-                return Sensitive(path.read_text(encoding="ascii").strip())
-            return Sensitive(key)
+                _write_private(self.values_folder / need.name, value.reveal(), keep_existing=True)
+                value = self.read(need.name) or value
+        if value is None:
+            result.missing.append(need)
+        else:
+            result.values[need.name] = value
 
-    def _generate(self, need: SecretNeed, known: Mapping[str, Sensitive]) -> str:
-        if need.generator == "bcrypt":
-            return self._bcrypt_entry(known[need.source])
-        return need.prefix + _GENERATORS[need.generator](self._random_bytes)
+    def _resolve_hash(self, need: SecretNeed, result: SecretValues, key: Sensitive, *, write: bool) -> None:
+        """A password entry follows its password, as long as it is one of ours and not the operator's own."""
+        value, password = self.read(need.name), result.values.get(need.source)
+        if password is None:
+            if value is None:
+                result.missing.append(need)
+            else:
+                result.values[need.name] = value
+            return
+        entry = _PasswordEntry(need, password, key)
+        if value is None or entry.is_outdated(value):
+            value = entry.make()
+            result.generated.append(need.name)
+            if write:
+                _write_private(self.values_folder / need.name, value.reveal(), keep_existing=False)
+        result.values[need.name] = value
 
-    def _bcrypt_entry(self, password: Sensitive) -> str:
+    def recovery_key(self, *, write: bool) -> Sensitive:
+        """The deployment's recovery key; made when there is none (and kept if `write`).
+
+        Raises MoorageError when the file is damaged: it is never overwritten, because backups need the old one.
+        """
+        path = self.folder / RECOVERY_KEY_FILE
+        text = _read_private(path, "the recovery key")
+        if text is None:
+            text = make_recovery_key(self._random_bytes(32))
+            if write:
+                _write_private(path, text, keep_existing=True)
+                text = _read_private(path, "the recovery key") or text
+        try:
+            parse_recovery_key(text)
+        except MoorageError:
+            hint = "put your printed copy of the key into it; backups are encrypted with that key"
+            raise MoorageError(f"{path} does not hold a recovery key", hint) from None
+        return Sensitive(text.strip())
+
+    def _close(self) -> None:
+        """Take from all others what they may do with folders and files that existed before."""
+        folders = (self.folder, self.values_folder.parent, self.values_folder)
+        files = [self.values_folder / name for name in self.names()]
+        for path in (*folders, *files, self.folder / RECOVERY_KEY_FILE):
+            # Another owner's file is found by `moorage check`.
+            with suppress(OSError):
+                if path.stat().st_mode & 0o077:
+                    path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+@dataclass(frozen=True)
+class _PasswordEntry:
+    """A user name with the bcrypt hash of a password, as Traefik reads it.
+
+    Its salt says whether it is one of ours (first half) and of this password (second half), without telling
+    anything of it: both are keyed with the recovery key.
+    """
+
+    need: SecretNeed
+    password: Sensitive
+    key: Sensitive
+
+    def make(self) -> Sensitive:
+        """The entry. Raises MoorageError when the password is too long for bcrypt."""
         import bcrypt
 
-        salt = b"$2b$12$" + _bcrypt_base64(self._random_bytes(16))
-        return "admin:" + bcrypt.hashpw(password.reveal().encode(), salt).decode()
+        raw = self.password.reveal().encode()
+        if len(raw) > 72:
+            raise MoorageError(
+                f"the secret {self.need.source} has {len(raw)} bytes; the hash that Traefik reads takes 72",
+                f"`moorage secrets set {self.need.source}` with a shorter one",
+            )
+        return Sensitive("admin:" + bcrypt.hashpw(raw, b"$2b$12$" + _bcrypt_base64(self._salt())).decode())
+
+    def is_outdated(self, entry: Sensitive) -> bool:
+        """Whether it is an entry of ours for an earlier password."""
+        wanted, found = _bcrypt_base64(self._salt()), entry.reveal().removeprefix("admin:$2b$12$").encode()
+        # Ten letters are sixty bits: those that only the first half of the salt decides.
+        return found[:10] == wanted[:10] and found[:22] != wanted
+
+    def _salt(self) -> bytes:
+        key = parse_recovery_key(self.key.reveal())
+        ours = hmac.digest(key, f"bcrypt\0{self.need.name}".encode(), "sha256")
+        password = hmac.digest(key, f"bcrypt\0{self.need.name}\0{self.password.reveal()}".encode(), "sha256")
+        return ours[:8] + password[:8]
 
 
 def _bcrypt_base64(raw: bytes) -> bytes:
@@ -199,6 +265,21 @@ def fingerprint(key: Sensitive) -> str:
     return hashlib.sha256(b"moorage deployment id\0" + parse_recovery_key(key.reveal())).hexdigest()[:12]
 
 
+def _read_private(path: Path, what: str) -> str | None:
+    """The text of a file, line ends included; None when there is none. Raises MoorageError naming it."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError:
+        raise MoorageError(f"{what} may not be read by this user", f"look at the owner of {path}") from None
+    except UnicodeDecodeError:
+        hint = f"{path} must hold UTF-8 text; encode other bytes, for instance with base64"
+        raise MoorageError(f"{what} is not a text", hint) from None
+    except OSError as error:
+        raise MoorageError(f"{what} can't be read: {error.strerror}", f"look at {path}") from None
+
+
 def _write_private(path: Path, text: str, *, keep_existing: bool) -> None:
     """Write a file of mode 0600 whole or not at all; with `keep_existing` the first writer wins."""
     for folder in reversed([path.parent, *path.parent.parents]):
@@ -206,8 +287,8 @@ def _write_private(path: Path, text: str, *, keep_existing: bool) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text + "\n")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(f"{text}\n".encode())
             stream.flush()
             os.fsync(stream.fileno())
         if keep_existing:
