@@ -23,4 +23,6 @@ def json_schema() -> dict[str, Any]:
         {"type": "string"},
     ]
     schema["properties"]["domain"].pop("$ref", None)
+    several = schema["properties"]["routes"]["additionalProperties"]
+    schema["properties"]["routes"]["additionalProperties"] = {"anyOf": [several["items"], several]}
     return schema

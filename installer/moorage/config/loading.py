@@ -66,7 +66,8 @@ class LoadedConfig:
     ) -> Problem:
         """A problem of the value (or key) at `path`."""
         source = self._written(self.source(path))
-        shown = show_value(value) if value != "" else ""
+        # Where names of secrets belong, people write the secrets themselves.
+        shown = show_value(value) if value != "" and path[:1] != ("secrets",) else ""
         return Problem(self.document.place(source, of_key=of_key), dotted(source), rule, shown, suggestion, hint)
 
 
@@ -92,7 +93,8 @@ def load_config(document: Document, environment: str) -> tuple[LoadedConfig | No
     """
     if not isinstance(document.value, dict):
         return None, [Problem(document.place(()), "", "must be a mapping of settings; `moorage init` writes one")]
-    merged, origins = _with_overrides(document.value, environment)
+    # `VERSION: 1.50` is a text to whoever wrote it, and must not lose its zero.
+    merged, origins = _with_overrides(document.with_numbers_as_written(), environment)
     loaded = LoadedConfig(_STAND_IN, environment, document, origins)
     problems = list(_environment_problems(document))
     config, found = _validate(merged, loaded)
@@ -150,23 +152,39 @@ def _environment_problems(document: Document) -> Iterator[Problem]:
 
 def _validate(content: dict[str, Any], loaded: LoadedConfig) -> tuple[Config | None, list[Problem]]:
     problems: list[Problem] = []
+    removed: set[KeyPath] = set()
     for _ in range(4):
         try:
             return Config.model_validate(content), problems
         except ValidationError as error:
             details = error.errors(include_url=False)
-            problems.extend(explain(detail, Config, loaded.problem) for detail in details)
-            content = _without(content, details)
+            wrong = {_written_location(detail) for detail in details}
+            problems.extend(
+                explain(detail, Config, loaded.problem) for detail in details if not _follows(detail, removed, wrong)
+            )
+            content = _without(content, wrong)
+            removed |= wrong
     return None, problems
 
 
-def _without(content: dict[str, Any], details: list[ErrorDetails]) -> dict[str, Any]:
+def _follows(detail: ErrorDetails, removed: set[KeyPath], wrong: set[KeyPath]) -> bool:
+    """Whether it is wrong only because something in it is, which is reported itself or was taken out before."""
+    here = _written_location(detail)
+    return any(path[: len(here)] == here for path in removed) or any(
+        len(path) > len(here) and path[: len(here)] == here for path in wrong
+    )
+
+
+def _written_location(detail: ErrorDetails) -> KeyPath:
+    return tuple(part for part in detail["loc"] if part != "[key]")
+
+
+def _without(content: dict[str, Any], wrong: set[KeyPath]) -> dict[str, Any]:
     """A copy with the wrong values taken out and stand-ins for what is required."""
     copy: dict[str, Any] = _deep_copy(content)
     stand_ins = {"name": _STAND_IN.name, "app": _STAND_IN.app, "domain": {"name": _STAND_IN.domain.name}}
     # Deepest and last list items first, so that indexes stay right.
-    for location in sorted({tuple(detail["loc"]) for detail in details}, key=_removal_order, reverse=True):
-        clean = tuple(part for part in location if part != "[key]")
+    for clean in sorted(wrong, key=_removal_order, reverse=True):
         parent: Any = copy
         try:
             for part in clean[:-1]:

@@ -10,15 +10,22 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-_LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-_NAME = re.compile(r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")
-_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-_EMAIL = re.compile(r"^[^@\s\"'<>(),;:\\]+@([^@\s]+)$")
+# All of them are used with fullmatch: `$` would also match before a line end.
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# It is the name of a file too.
+_LONGEST_VARIABLE = 200
+_EMAIL = re.compile(r"[^@\s\"'<>(),;:\\]+@([^@\s]+)")
+_DIGITS = re.compile(r"[0-9]{1,9}")
+# Docker takes the part before the first slash for a registry when it has a dot or a port or is localhost.
 _IMAGE = re.compile(
-    r"^(?:[a-zA-Z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$"
+    r"(?:(?:localhost|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+|[a-zA-Z0-9.-]+(?=:))(?::[0-9]+)?/)?"
+    r"[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
-_PATH = re.compile(r"^/[A-Za-z0-9._~!&'()*+,;=:@%/-]*$")
+_PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,;=:@%/-]*")
+_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*[^:]")
 
 # Names that would collide with something that Docker, Compose or this program already uses.
 RESERVED_NAMES = frozenset({"moorage", "default", "host", "bridge", "none", "docker", "localhost"})
@@ -27,7 +34,7 @@ RESERVED_NAMES = frozenset({"moorage", "default", "host", "bridge", "none", "doc
 def name(value: object) -> str:
     """A deployment or environment name; it becomes part of container, volume and unit names."""
     text = _text(value)
-    if not _NAME.match(text):
+    if not _NAME.fullmatch(text):
         raise ValueError("must be 1 to 40 small letters, digits and dashes, starting with a letter")
     return text
 
@@ -42,19 +49,18 @@ def deployment_name(value: object) -> str:
 
 def host_name(value: object) -> str:
     """A fully qualified host name without scheme, port or path, as RFC 1123 has it."""
-    text = _text(value).lower().rstrip(".")
+    text = _text(value).lower().removesuffix(".")
     if "://" in text:
         raise ValueError("must be a bare host name, without http:// or https://")
     if "/" in text or ":" in text:
         raise ValueError("must be a bare host name, without port or path")
     if text.startswith("*."):
         raise ValueError("must be the name without `*.`; set `wildcard: true` for its subdomains")
-    if text == "localhost" or text.endswith(".localhost"):
-        return text
     labels = text.split(".")
     if is_address(text):
         raise ValueError("must be a host name, not an address: certificates are issued for names")
-    if len(labels) < 2 or len(text) > 253 or not all(_LABEL.match(label) for label in labels) or labels[-1].isdigit():
+    is_full = len(labels) > 1 or text == "localhost"
+    if not is_full or len(text) > 253 or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():
         raise ValueError("must be a full host name such as notes.example.com")
     return text
 
@@ -105,8 +111,8 @@ def address(value: object) -> str:
 def email(value: object) -> str:
     """A mailbox that a certificate authority can write to."""
     text = _text(value)
-    match = _EMAIL.match(text)
-    if match is None or "." not in match[1] or not all(_LABEL.match(part) for part in match[1].lower().split(".")):
+    match = _EMAIL.fullmatch(text)
+    if match is None or "." not in match[1] or not all(_LABEL.fullmatch(part) for part in match[1].lower().split(".")):
         raise ValueError("must be an e-mail address such as ops@example.com")
     return text
 
@@ -126,7 +132,7 @@ def network(value: object) -> str:
 def port(value: object) -> int:
     """A TCP port number."""
     text = str(value)
-    if isinstance(value, (bool, float)) or not text.isdigit() or not 1 <= int(text) <= 65535:
+    if isinstance(value, (bool, float)) or not _DIGITS.fullmatch(text) or not 1 <= int(text) <= 65535:
         raise ValueError("must be a port between 1 and 65535")
     return int(text)
 
@@ -139,7 +145,8 @@ def url(value: object) -> str:
         _ = parts.port
     except ValueError:
         raise ValueError("must be an address such as https://example.com/path") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    # urlsplit() overlooks white space; and the address goes into files of other programs.
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _URL.fullmatch(text):
         raise ValueError("must be an address such as https://example.com/path")
     if parts.username or parts.password:
         raise ValueError("must not contain credentials: this file is not secret")
@@ -149,7 +156,7 @@ def url(value: object) -> str:
 def route_path(value: object) -> str:
     """A URL path prefix."""
     text = _text(value)
-    if not _PATH.match(text):
+    if not _PATH.fullmatch(text):
         raise ValueError("must be a URL path that starts with /, without query and spaces")
     return text
 
@@ -157,15 +164,17 @@ def route_path(value: object) -> str:
 def variable_name(value: object) -> str:
     """A name that a shell and Compose accept for an environment variable."""
     text = _text(value)
-    if not _VARIABLE.match(text):
+    if not _VARIABLE.fullmatch(text):
         raise ValueError("must consist of letters, digits and underscores and not start with a digit")
+    if len(text) > _LONGEST_VARIABLE:
+        raise ValueError(f"must have at most {_LONGEST_VARIABLE} characters")
     return text
 
 
 def image(value: object) -> str:
     """An image reference: [registry/]name[:tag][@digest]."""
     text = _text(value)
-    if not _IMAGE.match(text):
+    if not _IMAGE.fullmatch(text):
         raise ValueError("must be an image name such as ghcr.io/acme/web:1.2.3")
     return text
 
@@ -193,7 +202,7 @@ def cron(value: object) -> str:
 
 def _cron_part(part: str, label: str, low: int, high: int, names: tuple[str, ...]) -> None:
     span, slash, step = part.partition("/")
-    if slash and (not step.isdigit() or int(step) == 0):
+    if slash and (not _DIGITS.fullmatch(step) or int(step) == 0):
         raise ValueError(f"has a wrong step `{step}` in the {label} field")
     if span == "*":
         return
@@ -206,7 +215,7 @@ def _cron_part(part: str, label: str, low: int, high: int, names: tuple[str, ...
 def _cron_number(text: str, label: str, low: int, high: int, names: tuple[str, ...]) -> int:
     if text in names:
         return names.index(text) + (1 if label == "month" else 0)
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not _DIGITS.fullmatch(text) or not low <= int(text) <= high:
         raise ValueError(f"has `{text}` in the {label} field, which takes {low} to {high}")
     return int(text)
 

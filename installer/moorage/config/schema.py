@@ -28,7 +28,11 @@ Cpu = Annotated[
     BeforeValidator(parse_cpu),
     WithJsonSchema({"type": ["string", "number"], "examples": [0.5, "500m"]}),
 ]
-Port = Annotated[int, BeforeValidator(rules.port), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65535})]
+Port = Annotated[
+    int,
+    BeforeValidator(rules.port),
+    WithJsonSchema({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]+$"}),
+]
 Name = Annotated[str, BeforeValidator(rules.name), _example("staging")]
 DeploymentName = Annotated[str, BeforeValidator(rules.deployment_name), _example("acme")]
 HostName = Annotated[str, BeforeValidator(rules.host_name), _example("notes.example.com")]
@@ -157,9 +161,11 @@ class Postgres(Model):
     mode: Literal["bundled", "external"] = Field(
         "bundled", description="`bundled`: a tuned container that we back up. `external`: a server that you run."
     )
-    version: Annotated[Literal["14", "15", "16", "17", "18"], BeforeValidator(_digits)] = Field(
-        "17", description="The major version of the bundled server."
-    )
+    version: Annotated[
+        Literal["14", "15", "16", "17", "18"],
+        BeforeValidator(_digits),
+        WithJsonSchema({"enum": ["14", "15", "16", "17", "18", 14, 15, 16, 17, 18]}),
+    ] = Field("17", description="The major version of the bundled server.")
     image: Image | None = Field(None, description="Another image of the same kind (pgvector…); its major is `version`.")
     memory: Size | None = Field(None, description="The container's memory limit; default a quarter of the host.")
     cpu: Cpu | None = Field(None, description="The container's CPU limit; default all CPUs of the host.")
@@ -183,7 +189,7 @@ class Redis(Model):
     """The queue and cache."""
 
     mode: Literal["bundled", "external"] = Field("bundled", description="`bundled` container or an `external` server.")
-    version: Annotated[str, BeforeValidator(_digits)] = Field(
+    version: Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "number"]})] = Field(
         "7", pattern=r"^[78](\.[0-9]+)*$", description="The version (image tag) of the bundled server."
     )
     image: Image | None = Field(None, description="Another image of the same kind (valkey…).")

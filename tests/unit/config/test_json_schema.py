@@ -37,25 +37,11 @@ def test_the_schema_is_a_schema() -> None:
         "environments: {staging: {domain: staging.example.com, env: {A: 1}}}",
         "env: {A: text, B: 1, C: true, D: 1.5}",
         "routes: {web: [{port: 80}], api: [{port: 81, host: api, paths: [/v1]}]}",
-        pytest.param(
-            "routes: {web: {port: 80}}",
-            marks=pytest.mark.xfail(
-                strict=True, reason="one route as a mapping is accepted, but the schema wants a list"
-            ),
-        ),
-        pytest.param(
-            "postgres: {version: 16}",
-            marks=pytest.mark.xfail(
-                strict=True, reason="a version as a number is accepted, but the schema wants a text"
-            ),
-        ),
-        pytest.param(
-            "redis: {version: 7}",
-            marks=pytest.mark.xfail(
-                strict=True, reason="a version as a number is accepted, but the schema wants a text"
-            ),
-        ),
+        "routes: {web: {port: 80}}",
+        "postgres: {version: 16}",
+        "redis: {version: 7}",
         "publish: [{service: git, port: 22, protocol: tcp}]",
+        "edge: {http_port: '8080', https_port: 8443}",
         "backups: {stores: [{name: a, directory: /backups}]}",
         "secrets: [TOKEN]",
     ],
