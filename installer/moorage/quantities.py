@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 
 KIBIBYTE = 1024
 MEBIBYTE = 1024**2
@@ -12,19 +13,28 @@ GIBIBYTE = 1024**3
 # Compose writes 512m for 512 × 1024² bytes, Kubernetes writes 512Mi for the same and 512M for 512 × 1000².
 # A person who writes 512M on a server means the first, so every unit here is binary, as in Docker.
 _UNITS = {"": 1, "b": 1, "k": KIBIBYTE, "m": MEBIBYTE, "g": GIBIBYTE, "t": 1024 * GIBIBYTE}
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b?)\s*$", re.IGNORECASE)
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?b?)\s*", re.IGNORECASE)
+_CPU = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m?)")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|μs|ms|s|m|h|d|w)")
+_SECONDS = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
+}  # fmt: skip
+# What Docker can hold: bytes and nanoseconds are 63 bits there. No number that means something has more digits.
+_MOST_BYTES = 2**63 - 1
+_MOST_SECONDS = 2**63 / 1e9
+_MOST_THOUSANDTHS = 10_000_000
+_MOST_DIGITS = 40
 
 
 def parse_size(value: object) -> int:
     """Bytes of `512Mi`, `512m`, `2g`, `1.5 GiB` or a plain number. Raises ValueError naming the form."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError("must be a size such as 512Mi or 2Gi")
-    match = _SIZE.match(str(value))
-    if match is None:
+    match = _SIZE.fullmatch(str(value)) if len(str(value)) <= _MOST_DIGITS else None
+    count = int(Fraction(match[1]) * _UNITS[match[2].lower()]) if match else _MOST_BYTES + 1
+    if count > _MOST_BYTES:
         raise ValueError("must be a size such as 512Mi or 2Gi")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    return count
 
 
 def format_size(count: int) -> str:
@@ -47,12 +57,15 @@ def parse_cpu(value: object) -> int:
     """Thousandths of a CPU of `0.5`, `2` or `500m`. Raises ValueError naming the form."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("must be a number of CPUs such as 0.5 or 500m")
-    match = re.match(r"^(\d+(?:\.\d+)?)(m?)$", str(value).strip())
+    text = str(value).strip()
+    match = _CPU.fullmatch(text) if len(text) <= _MOST_DIGITS else None
     if match is None:
         raise ValueError("must be a number of CPUs such as 0.5 or 500m")
-    thousandths = float(match[1]) * (1 if match[2] else 1000)
+    thousandths = Fraction(match[1]) * (1 if match[2] else 1000)
     if thousandths < 1:
         raise ValueError("must be at least 1m, a thousandth of a CPU")
+    if thousandths > _MOST_THOUSANDTHS:
+        raise ValueError(f"must be at most {_MOST_THOUSANDTHS // 1000} CPUs")
     return round(thousandths)
 
 
@@ -63,20 +76,17 @@ def format_cpu(thousandths: int) -> str:
 
 def parse_duration(value: object) -> float:
     """Seconds of `30s`, `1m30s`, `500ms` or a plain number. Raises ValueError naming the form."""
-    try:
-        seconds = _seconds(value)
-    except OverflowError:
-        seconds = math.inf
-    if not 0 <= seconds < math.inf:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value) if abs(value) < _MOST_SECONDS else math.nan
+    else:
+        seconds = _duration_of_text(str(value).replace(" ", ""))
+    if not 0 <= seconds < _MOST_SECONDS:
         raise ValueError("must be a duration such as 30s or 1m30s")
     return seconds
 
 
-def _seconds(value: object) -> float:
-    """The same, or not a number where the form is wrong."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    text = str(value).replace(" ", "")
+def _duration_of_text(text: str) -> float:
+    """Seconds of a text without blanks; not a number when it is no duration."""
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return math.nan
@@ -84,5 +94,8 @@ def _seconds(value: object) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as Compose reads it: 90 → `90s`, 0.5 → `500ms`."""
-    return f"{int(seconds)}s" if float(seconds).is_integer() else f"{round(seconds * 1000)}ms"
+    """A duration as Compose reads it, never shorter than a microsecond: 90 → `90s`, 0.5 → `500ms`, 0.00025 → `250us`."""
+    if float(seconds).is_integer():
+        return f"{int(seconds)}s"
+    microseconds = max(1, round(seconds * 1e6))
+    return f"{microseconds // 1000}ms" if microseconds % 1000 == 0 else f"{microseconds}us"

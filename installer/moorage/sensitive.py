@@ -29,7 +29,11 @@ class Sensitive:
         return MASK
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sensitive) and hmac.compare_digest(self._text.encode(), other._text.encode())
+        return isinstance(other, Sensitive) and hmac.compare_digest(self._bytes(), other._bytes())
+
+    def _bytes(self) -> bytes:
+        # Bytes of a file that are no text stand as lone surrogates in it.
+        return self._text.encode("utf-8", "surrogatepass")
 
     def __hash__(self) -> int:
         return hash(("Sensitive", self._text))

@@ -135,5 +135,5 @@ def show_value(value: object) -> str:
     else:
         text = repr(value) if isinstance(value, str) else str(value)
     # A password inside an address must not reach a terminal or a log.
-    text = re.sub(r"://[^@/\s]*@", "://[secret]@", text)
+    text = re.sub(r"://\S*@", "://[secret]@", text)
     return text if len(text) <= 60 else text[:57] + "…" + text[-1]

@@ -16,9 +16,9 @@ def nearest(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def listed(choices: Iterable[str]) -> str:
-    """`a, b or c`."""
+    """`a, b or c`; nothing of nothing."""
     items = list(choices)
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
+    return f"{', '.join(items[:-1])} or {items[-1]}" if len(items) > 1 else "".join(items)
 
 
 def plural(count: int, noun: str, several: str = "") -> str:

@@ -58,16 +58,12 @@ def test_what_is_no_size_is_refused_with_the_form(written: object) -> None:
         parse_size(written)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=OverflowError, reason="float() of many digits is infinite, and int() of that raises"
-)
-@pytest.mark.parametrize("written", ["9" * 400, "9" * 400 + "g"])
+@pytest.mark.parametrize("written", ["9" * 400, "9" * 400 + "g", 10**400, "9223372036854775808", "8388608t", "٣g"])
 def test_a_size_beyond_all_numbers_is_refused_and_no_crash(written: str) -> None:
     with pytest.raises(ValueError, match=r"^must be a size"):
         parse_size(written)
 
 
-@pytest.mark.xfail(strict=True, reason="sizes go through float: above 2^53 bytes they lose their last digits")
 def test_a_large_size_is_exact() -> None:
     assert parse_size("9007199254740993") == 9007199254740993
 
@@ -114,12 +110,10 @@ def test_what_is_no_cpu_share_is_refused(written: object) -> None:
         parse_cpu(written)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=OverflowError, reason="float() of many digits is infinite, and round() of that raises"
-)
-def test_a_cpu_share_beyond_all_numbers_is_refused_and_no_crash() -> None:
+@pytest.mark.parametrize("written", ["9" * 400, 10**400, "1000000000", "٣"])
+def test_a_cpu_share_beyond_all_numbers_is_refused_and_no_crash(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be "):
-        parse_cpu("9" * 400)
+        parse_cpu(written)
 
 
 @given(st.integers(1, 1024 * 1000))
@@ -133,7 +127,7 @@ def test_a_cpu_share_is_the_same_after_writing_and_reading(thousandths: int) -> 
 @pytest.mark.parametrize(
     ("written", "seconds"),
     [("30s", 30), ("1m30s", 90), ("500ms", 0.5), ("1h", 3600), ("1d", 86400), ("1h1m1s", 3661), (30, 30), (0.5, 0.5),
-     ("0s", 0), ("1.5s", 1.5), ("1m 30s", 90), ("250us", 0.00025)],
+     ("0s", 0), ("1.5s", 1.5), ("1m 30s", 90), ("250us", 0.00025), ("250µs", 0.00025), ("100ns", 1e-7), ("1w", 604800)],
 )  # fmt: skip
 def test_a_duration_is_read_in_seconds(written: object, seconds: float) -> None:
     assert parse_duration(written) == pytest.approx(seconds)
@@ -145,7 +139,9 @@ def test_what_is_no_duration_is_refused(written: object) -> None:
         parse_duration(written)
 
 
-@pytest.mark.parametrize("written", [float("nan"), float("inf"), -1, -0.5, 10**400, "9" * 400 + "s"])
+@pytest.mark.parametrize(
+    "written", [float("nan"), float("inf"), -1, -0.5, 1e300, 10**400, "9" * 400 + "s", "300000d", "٣s"]
+)
 def test_a_number_that_is_no_duration_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be a duration"):
         parse_duration(written)
@@ -156,9 +152,14 @@ def test_a_duration_is_the_same_after_writing_and_reading(milliseconds: int) -> 
     assert parse_duration(format_duration(milliseconds / 1000)) == pytest.approx(milliseconds / 1000)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="less than half a millisecond is written as `0ms`, which switches a time limit off"
-)
-@pytest.mark.parametrize("written", ["250us", "0.4ms"])
+@pytest.mark.parametrize("written", ["250us", "0.4ms", "1ns"])
 def test_a_very_short_duration_is_not_written_as_none(written: str) -> None:
     assert parse_duration(format_duration(parse_duration(written))) > 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (90, "90s"), (0.5, "500ms"), (0.0015, "1500us"), (0.00025, "250us"), (1.25, "1250ms")],
+)
+def test_a_duration_is_written_in_the_largest_exact_unit(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

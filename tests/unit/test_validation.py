@@ -128,3 +128,18 @@ def test_a_long_value_is_cut() -> None:
     assert len(shown) <= 60
     assert shown.startswith("'xxx")
     assert shown.endswith("…'")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://user:hunter2@host/path",
+        "postgres://u:hun/ter2@h/db",
+        "postgres://u:hun@ter2@h/db",
+        "see x://:hunter2@h",
+        "x://hunter2@",
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(value: str) -> None:
+    assert "ter2" not in show_value(value)
+    assert "[secret]@" in show_value(value)
