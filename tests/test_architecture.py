@@ -41,7 +41,7 @@ _ONLY_IN = {
     "yaml": ("yaml_reading", "formats"),
     "pydantic": ("config", "app", "validation"),
     "cryptography": ("config.authority", "config.certificates", "targets.compose.probe", "checks"),
-    "bcrypt": ("config.secrets",),
+    "bcrypt": ("config.password_entry",),
     "dns": ("checks",),
     "boto3": ("backups",),
     "psycopg": ("backups",),

@@ -9,12 +9,29 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from moorage.errors import MoorageError
+
 # The end of the name of a file that is not whole yet; the next run removes what a killed one left.
 _UNFINISHED = ".being-written"
 
 
+@contextmanager
+def named_failure(path: Path) -> Iterator[None]:
+    """Turn what the system refuses (a full disk, another owner) into a MoorageError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        hint = "look at the free space and at the owner of its folder, then run the same command again"
+        raise MoorageError(f"{path} can't be written: {error.strerror or error}", hint) from None
+
+
 def replace_file(path: Path, content: bytes, mode: int, owner: int | None = None) -> None:
     """Replace one file, whole or not at all; its folder is made when missing, its name lasts after `sync_folder`."""
+    with named_failure(path):
+        _replace_file(path, content, mode, owner)
+
+
+def _replace_file(path: Path, content: bytes, mode: int, owner: int | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.", suffix=_UNFINISHED)
     try:
@@ -45,8 +62,9 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
     """Make `folder` when missing and keep other writers out of it; the lock goes with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with named_failure(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -74,7 +92,7 @@ def remove_file(path: Path, stop: Path) -> None:
     parents = parents_below(path, stop)
     if any(parent.is_symlink() for parent in parents) or is_real_folder(path):
         return
-    with suppress(FileNotFoundError, NotADirectoryError):
+    with named_failure(path), suppress(FileNotFoundError, NotADirectoryError):
         path.unlink()
     for parent in parents:
         with suppress(OSError):

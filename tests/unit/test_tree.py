@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -342,6 +343,25 @@ def test_a_folder_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
     with pytest.raises(MoorageError, match="in the way"):
         tree_of({"conf/nginx": "1"}).write(tmp_path / "rendered")
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace", "unlink", "open"])
+def test_a_full_disk_is_an_error_that_names_the_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree_of(OLD).write(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, refuse)
+        with pytest.raises(MoorageError, match="No space left") as error:
+            tree_of(NEW).write(tmp_path)
+    assert str(tmp_path) in error.value.message
+    assert error.value.hint
+    tree_of(NEW).write(tmp_path)
+    assert contents(tmp_path) == NEW
 
 
 def test_an_empty_folder_that_docker_made_gives_way(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import os
 import secrets as random_source
 import tempfile
@@ -18,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from moorage.config.password_entry import PasswordEntry
+from moorage.durable import named_failure
 from moorage.errors import MoorageError
 from moorage.sensitive import Sensitive
 
@@ -126,7 +127,7 @@ class SecretStore:
             else:
                 result.values[need.name] = value
             return
-        entry = _PasswordEntry(need, password, key)
+        entry = PasswordEntry(need.name, need.source, password, parse_recovery_key(key.reveal()))
         if value is None or entry.is_outdated(value):
             value = entry.make()
             result.generated.append(need.name)
@@ -162,53 +163,6 @@ class SecretStore:
             with suppress(OSError):
                 if path.stat().st_mode & 0o077:
                     path.chmod(0o700 if path.is_dir() else 0o600)
-
-
-@dataclass(frozen=True)
-class _PasswordEntry:
-    """A user name with the bcrypt hash of a password, as Traefik reads it.
-
-    Its salt says whether it is one of ours (first half) and of this password (second half), without telling
-    anything of it: both are keyed with the recovery key.
-    """
-
-    need: SecretNeed
-    password: Sensitive
-    key: Sensitive
-
-    def make(self) -> Sensitive:
-        """The entry. Raises MoorageError when the password is too long for bcrypt."""
-        import bcrypt
-
-        raw = self.password.reveal().encode()
-        if len(raw) > 72:
-            raise MoorageError(
-                f"the secret {self.need.source} has {len(raw)} bytes; the hash that Traefik reads takes 72",
-                f"`moorage secrets set {self.need.source}` with a shorter one",
-            )
-        return Sensitive("admin:" + bcrypt.hashpw(raw, b"$2b$12$" + _bcrypt_base64(self._salt())).decode())
-
-    def is_outdated(self, entry: Sensitive) -> bool:
-        """Whether it is an entry of ours for an earlier password."""
-        wanted, found = _bcrypt_base64(self._salt()), entry.reveal().removeprefix("admin:$2b$12$").encode()
-        # Ten letters are sixty bits: those that only the first half of the salt decides.
-        return found[:10] == wanted[:10] and found[:22] != wanted
-
-    def _salt(self) -> bytes:
-        key = parse_recovery_key(self.key.reveal())
-        ours = hmac.digest(key, f"bcrypt\0{self.need.name}".encode(), "sha256")
-        password = hmac.digest(key, f"bcrypt\0{self.need.name}\0{self.password.reveal()}".encode(), "sha256")
-        return ours[:8] + password[:8]
-
-
-def _bcrypt_base64(raw: bytes) -> bytes:
-    """22 characters of bcrypt's own base64 alphabet; the last one may only carry two bits."""
-    standard = base64.b64encode(raw).rstrip(b"=")[:22]
-    table = bytes.maketrans(
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-        b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
-    )
-    return standard.translate(table)
 
 
 def _letters(alphabet: str, count: int) -> Callable[[RandomBytes], str]:
@@ -282,6 +236,11 @@ def _read_private(path: Path, what: str) -> str | None:
 
 def _write_private(path: Path, text: str, *, keep_existing: bool) -> None:
     """Write a file of mode 0600 whole or not at all; with `keep_existing` the first writer wins."""
+    with named_failure(path):
+        _place_private(path, text, keep_existing=keep_existing)
+
+
+def _place_private(path: Path, text: str, *, keep_existing: bool) -> None:
     for folder in reversed([path.parent, *path.parent.parents]):
         if not folder.is_dir():
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -147,6 +147,19 @@ def test_a_secret_that_is_no_text_is_an_error_that_names_it(tmp_path: Path) -> N
         store(tmp_path).read("TOKEN")
 
 
+def test_a_secret_that_cannot_be_written_is_an_error_that_names_its_file_and_not_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(MoorageError, match="TOKEN") as error:
+        store(tmp_path).replace("TOKEN", Sensitive("s3cr3t"))
+    assert "s3cr3t" not in error.value.message + error.value.hint
+    assert list((tmp_path / "secrets/compose/values").iterdir()) == []
+
+
 # Racing and being killed: with real processes.
 
 
