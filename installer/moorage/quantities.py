@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from fractions import Fraction
 
 KIBIBYTE = 1024
 MEBIBYTE = 1024**2
@@ -31,10 +30,17 @@ def parse_size(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError("must be a size such as 512Mi or 2Gi")
     match = _SIZE.fullmatch(str(value)) if len(str(value)) <= _MOST_DIGITS else None
-    count = int(Fraction(match[1]) * _UNITS[match[2].lower()]) if match else _MOST_BYTES + 1
+    count = _times(match[1], _UNITS[match[2].lower()]) if match else _MOST_BYTES + 1
     if count > _MOST_BYTES:
         raise ValueError("must be a size such as 512Mi or 2Gi")
     return count
+
+
+def _times(number: str, factor: int) -> int:
+    """The whole part of a decimal number times a whole one, exact."""
+    whole, _, digits = number.partition(".")
+    scale: int = 10 ** len(digits)
+    return int(whole + digits) * factor // scale
 
 
 def format_size(count: int) -> str:
@@ -61,7 +67,7 @@ def parse_cpu(value: object) -> int:
     match = _CPU.fullmatch(text) if len(text) <= _MOST_DIGITS else None
     if match is None:
         raise ValueError("must be a number of CPUs such as 0.5 or 500m")
-    thousandths = Fraction(match[1]) * (1 if match[2] else 1000)
+    thousandths = float(match[1]) * (1 if match[2] else 1000)
     if thousandths < 1:
         raise ValueError("must be at least 1m, a thousandth of a CPU")
     if thousandths > _MOST_THOUSANDTHS:

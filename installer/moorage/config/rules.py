@@ -74,7 +74,7 @@ def route_host(value: object) -> str:
         raise ValueError("must be in small letters")
     if text.startswith("*."):
         raise ValueError("must be `*` for every subdomain, or one full name")
-    if _LABEL.match(text):
+    if _LABEL.fullmatch(text):
         return text
     if "." not in text:
         raise ValueError("must be a name below the domain such as admin, a full host name, or `*`")
@@ -84,7 +84,7 @@ def route_host(value: object) -> str:
 def server_host(value: object) -> str:
     """How another server is reached: a full or short host name, or an address."""
     text = _text(value)
-    if is_address(text) or _LABEL.match(text.lower()):
+    if is_address(text) or _LABEL.fullmatch(text.lower()):
         return text
     if "." not in text:
         raise ValueError("must be a host name or an address, without scheme, port or path")
