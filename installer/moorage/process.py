@@ -66,7 +66,9 @@ def run(
     output = finished.stdout.decode(errors="replace")
     errors = finished.stderr.decode(errors="replace")
     if check and finished.returncode != 0:
-        raise CommandFailed(command, finished.returncode, (errors or output).strip())
+        # Some programs tell the reason on one stream and the summary on the other, `docker compose build` for instance.
+        said = [text.strip() for text in (output, errors) if text.strip()]
+        raise CommandFailed(command, finished.returncode, "\n".join(said))
     return Result(finished.returncode, output, errors)
 
 
