@@ -30,6 +30,7 @@ def _messages(case: dict[str, Any], folder: Path) -> list[str]:
     if "app" in case:
         (folder / "compose.yaml").write_text(case["app"], encoding="utf-8")
     for name, text in (case.get("files") or {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     for name, value in (case.get("secrets") or {}).items():
         SecretStore(folder, "compose").replace(name, Sensitive(value))

@@ -72,11 +72,12 @@ class FileMount:
 
 @dataclass(frozen=True)
 class MemoryMount:
-    """A tmpfs; size in bytes, 0 for the default."""
+    """A tmpfs; size in bytes, 0 for the default; mode in octal digits; options as the kernel has them."""
 
     target: str
     size: int = 0
     mode: str = ""
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+import posixpath
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from moorage.app import subset
-from moorage.app.model import App, AppVolume, FileMount, HostMount, MemoryMount, Mount, VolumeMount
+from moorage.app.file_objects import ObjectReader, parse_mode
+from moorage.app.host_folders import HostFolderReader
+from moorage.app.model import App, FileMount, HostMount, MemoryMount, Mount, VolumeMount
 from moorage.app.reader import Reader, slug
 from moorage.formats import KeyPath
-from moorage.quantities import MEBIBYTE, parse_size
-from moorage.sensitive import Sensitive, Text
-from moorage.words import nearest, plural
+from moorage.quantities import parse_size
+from moorage.sensitive import Text
+from moorage.words import nearest
 
 DOCKER_SOCKET = "/var/run/docker.sock"
 _DOCKER_SOCKETS = (DOCKER_SOCKET, "/run/docker.sock")
 # Read by many images to show local time; harmless and the same on every Linux host.
 _HARMLESS_HOST_FILES = ("/etc/localtime", "/etc/timezone")
-_FOLDER_LIMIT = 5 * MEBIBYTE
-_FOLDER_FILES = 500
-_DATA_FOLDERS = (
-    "data",
-    "db",
-    "database",
-    "uploads",
-    "upload",
-    "storage",
-    "media",
-    "files",
-    "volumes",
-    "backup",
-    "backups",
-    "cache",
-    "logs",
-    "log",
-)
+_SHORT_OPTIONS = ("ro", "rw", "z", "Z", "cached", "delegated", "consistent", "nocopy")
+_MEMORY_FLAGS = ("exec", "noexec", "suid", "nosuid", "dev", "nodev", "atime", "noatime", "rw", "ro", "sync", "async")
+_MEMORY_NUMBERS = ("uid", "gid", "nr_inodes", "nr_blocks")
+
+
+@dataclass(frozen=True)
+class _Written:
+    """One entry of `volumes`, whichever form it has."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    subpath: str = ""
+    no_copy: bool = False
 
 
 class MountReader:
@@ -45,28 +44,26 @@ class MountReader:
     def __init__(self, reader: Reader, app: App, content: Mapping[str, Any], values: Mapping[str, Text]) -> None:
         self.reader = reader
         self.app = app
-        self.values = values
         self.host_paths = frozenset(app.allowed_host_paths)
         self.privileged = frozenset(app.allowed_privileges)
-        self.configs = self._objects(content.get("configs"), "configs")
-        self.secrets = self._objects(content.get("secrets"), "secrets")
+        self.folders = HostFolderReader(reader, app, content.get("services"))
+        self.objects = [ObjectReader(reader, key, content.get(key), values) for key in ("configs", "secrets")]
 
     def read(self, service: str, kept: Mapping[str, Any], path: KeyPath) -> tuple[Mount, ...]:
         """All mounts of one service, in the order of the file."""
-        mounts: list[Mount] = []
-        for index, item in enumerate(self.reader.sequence(kept.get("volumes"), (*path, "volumes"))):
-            found = self._volume(service, item, (*path, "volumes", index))
-            if found is not None:
-                mounts.append(found)
-        for index, item in enumerate(self.reader.sequence(kept.get("tmpfs"), (*path, "tmpfs"))):
-            mounts.append(self._tmpfs(self.reader.text(item, (*path, "tmpfs", index)), (*path, "tmpfs", index)))
-        for key, objects, folder in (("configs", self.configs, "/"), ("secrets", self.secrets, "/run/secrets/")):
-            for index, item in enumerate(self.reader.sequence(kept.get(key), (*path, key))):
-                found = self._object_mount(item, objects, folder, (*path, key, index))
-                if found is not None:
-                    mounts.append(found)
+        found: list[Mount | None] = [
+            self._volume(service, item, (*path, "volumes", index))
+            for index, item in enumerate(self.reader.sequence(kept.get("volumes"), (*path, "volumes")))
+        ]
+        found += [
+            self._tmpfs(self.reader.text(item, (*path, "tmpfs", index)), (*path, "tmpfs", index))
+            for index, item in enumerate(self.reader.sequence(kept.get("tmpfs"), (*path, "tmpfs")))
+        ]
+        for objects in self.objects:
+            found += objects.mounts(service, kept.get(objects.key), path)
+        mounts = [mount for mount in found if mount is not None]
         self._check_targets(mounts, path)
-        return tuple(mounts)
+        return _with_own_names(mounts)
 
     def _check_targets(self, mounts: list[Mount], path: KeyPath) -> None:
         seen: set[str] = set()
@@ -81,98 +78,95 @@ class MountReader:
         text = self.reader.text(item, path)
         parts = text.split(":")
         if len(parts) == 1:
-            return self._anonymous(service, parts[0], path)
+            return self._anonymous(service, _Written("", parts[0]), path)
         if len(parts) > 3:
             self.reader.report(path, "must be SOURCE:TARGET or SOURCE:TARGET:MODE", value=text)
             return None
         options = parts[2].split(",") if len(parts) == 3 else []
         for option in options:
-            if option not in ("ro", "rw", "z", "Z", "cached", "delegated", "consistent", "nocopy"):
+            if option not in _SHORT_OPTIONS:
                 self.reader.report(path, "has an unknown mount option", value=option)
-        return self._sourced(service, parts[0], parts[1], "ro" in options, path, no_copy="nocopy" in options)
+        return self._sourced(service, _Written(parts[0], parts[1], "ro" in options, no_copy="nocopy" in options), path)
 
     def _long_volume(self, service: str, item: Mapping[str, Any], path: KeyPath) -> Mount | None:
-        kind = self.reader.text(item.get("type"), (*path, "type"), "volume")
-        source = self.reader.text(item.get("source"), (*path, "source"))
-        target = self.reader.text(item.get("target"), (*path, "target"))
-        read_only = self.reader.boolean(item.get("read_only"), (*path, "read_only"))
-        for key in item:
-            if key not in (
-                "type",
-                "source",
-                "target",
-                "read_only",
-                "volume",
-                "bind",
-                "tmpfs",
-                "consistency",
-            ) and not key.startswith("x-"):
-                self.reader.report((*path, key), "is not a key of a mount", of_key=True)
-        if kind == "tmpfs":
-            options = self.reader.mapping(item.get("tmpfs"), (*path, "tmpfs"))
-            size = self.reader.parsed(options.get("size"), (*path, "tmpfs", "size"), parse_size)
-            return MemoryMount(target, int(size or 0), self.reader.text(options.get("mode"), (*path, "tmpfs", "mode")))
-        if kind not in ("volume", "bind"):
+        kept = self.reader.keys(item, path, subset.MOUNT, f"service {service}, volumes")
+        kind = self.reader.text(kept.get("type"), (*path, "type"), "volume")
+        if kind not in subset.MOUNT_OPTIONS:
             self.reader.report((*path, "type"), "must be volume, bind or tmpfs", value=kind)
             return None
-        if kind == "volume" and not source:
-            return self._anonymous(service, target, path)
-        options = self.reader.mapping(item.get("volume"), (*path, "volume"))
+        for other in subset.MOUNT_OPTIONS:
+            if other != kind and other in kept:
+                self.reader.report((*path, other), f"has no meaning for a mount of type {kind}", of_key=True)
+        options = self.reader.keys(
+            kept.get(kind), (*path, kind), subset.MOUNT_OPTIONS[kind], f"service {service}, volumes, {kind}"
+        )
+        target = self.reader.text(kept.get("target"), (*path, "target"))
+        if kind == "tmpfs":
+            return self._memory(target, options, path, (*path, kind))
+        return self._long_sourced(service, kind, target, kept, options, path)
+
+    def _long_sourced(
+        self, service: str, kind: str, target: str, kept: Mapping[str, Any], options: Mapping[str, Any], path: KeyPath
+    ) -> Mount | None:
+        source = self.reader.text(kept.get("source"), (*path, "source"))
+        if kind == "bind" and not source:
+            self.reader.report(path, "needs a `source`")
+            return None
         if kind == "bind" and not source.startswith((".", "/", "~")):
             source = f"./{source}"
-        return self._sourced(
-            service,
+        written = _Written(
             source,
             target,
-            read_only,
-            path,
-            subpath=self.reader.text(options.get("subpath"), (*path, "volume", "subpath")),
-            no_copy=self.reader.boolean(options.get("nocopy"), (*path, "volume", "nocopy")),
+            self.reader.boolean(kept.get("read_only"), (*path, "read_only")),
+            subpath=self.reader.text(options.get("subpath"), (*path, kind, "subpath")),
+            no_copy=self.reader.boolean(options.get("nocopy"), (*path, kind, "nocopy")),
         )
+        if not source:
+            return self._anonymous(service, written, path)
+        return self._sourced(service, written, path)
 
-    def _sourced(
-        self,
-        service: str,
-        source: str,
-        target: str,
-        read_only: bool,
-        path: KeyPath,
-        *,
-        subpath: str = "",
-        no_copy: bool = False,
-    ) -> Mount | None:
-        if not target.startswith("/"):
-            self.reader.report(path, "must be mounted at an absolute path", value=target)
+    def _target(self, written: str, path: KeyPath) -> str:
+        """A path in the container in its one form, so that two spellings are seen as one place; empty when wrong."""
+        if not written.startswith("/"):
+            self.reader.report(path, "must be mounted at an absolute path", value=written)
+            return ""
+        target = "/" + posixpath.normpath(written).lstrip("/")
+        if target == "/":
+            self.reader.report(path, "must not be mounted over the whole container", value=written)
+            return ""
+        return target
+
+    def _sourced(self, service: str, written: _Written, path: KeyPath) -> Mount | None:
+        target, source = self._target(written.target, path), written.source
+        if not target:
             return None
         if source.startswith("~"):
             self.reader.report(path, "must not depend on a home folder", value=source, hint="use a named volume")
             return None
         if source.startswith("/"):
-            return self._host_path(source, target, read_only, path)
+            return self._host_path(source, target, written.read_only, path)
         if source.startswith("."):
-            return self._beside_file(service, source, target, read_only, path)
+            return self.folders.read(service, source, target, written.read_only, path)
         if source not in self.app.volumes:
-            self.reader.report(
-                path,
-                f"uses the volume `{source}`, which is not under `volumes`",
-                suggestion=nearest(source, self.app.volumes),
-                hint=""
-                if nearest(source, self.app.volumes)
-                else "declare it, or write ./ before a folder beside the file",
-            )
+            self._report_undeclared(source, path)
             return None
-        return VolumeMount(source, target, read_only, subpath, no_copy)
+        return VolumeMount(source, target, written.read_only, written.subpath, written.no_copy)
 
-    def _anonymous(self, service: str, target: str, path: KeyPath) -> Mount | None:
-        if not target.startswith("/"):
-            self.reader.report(path, "must be mounted at an absolute path", value=target)
-            return None
+    def _report_undeclared(self, source: str, path: KeyPath) -> None:
+        near = nearest(source, self.app.volumes)
+        hint = "" if near else "declare it, or write ./ before a folder beside the file"
+        rule = f"uses the volume `{source}`, which is not under `volumes`"
+        self.reader.report(path, rule, suggestion=near, hint=hint)
+
+    def _anonymous(self, service: str, written: _Written, path: KeyPath) -> Mount | None:
+        target = self._target(written.target, path)
         name = f"{service}-{slug(target)}"
-        self.app.volumes.setdefault(name, AppVolume(name))
+        if not target or not self.folders.name_volume(name, (service, target), path):
+            return None
         self.reader.notice(
             f"service {service}", f"the unnamed volume at {target} is named `{name}`, so that an update keeps it"
         )
-        return VolumeMount(name, target)
+        return VolumeMount(name, target, written.read_only, written.subpath, written.no_copy)
 
     def _host_path(self, source: str, target: str, read_only: bool, path: KeyPath) -> Mount | None:
         if source in _DOCKER_SOCKETS:
@@ -190,160 +184,38 @@ class MountReader:
         )
         return None
 
-    def _beside_file(self, service: str, source: str, target: str, read_only: bool, path: KeyPath) -> Mount | None:
-        place = self.reader.folder / source
-        if place.is_file():
-            return self._copied(service, place, source, target, read_only, path)
-        if place.is_dir() and any(place.iterdir()):
-            name = place.resolve().name.lower()
-            if not read_only and name in _DATA_FOLDERS:
-                self.reader.report(
-                    path,
-                    "holds data on this host that the app writes",
-                    value=source,
-                    hint="use a named volume and copy the files into it once, or add `:ro` if they are configuration",
-                )
-                return None
-            return self._copied(service, place, source, target, read_only, path)
-        if place.exists() and not place.is_dir():
-            self.reader.report(path, "is neither a file nor a folder", value=source)
-            return None
-        if not place.exists() and (
-            read_only or ("." in Path(target).name.lstrip(".") and "." in Path(source).name.lstrip("."))
-        ):
-            self.reader.report(
-                path, "the file or folder does not exist", value=source, hint="create it beside the Compose file"
-            )
-            return None
-        name = f"{service}-{slug(source)}"
-        self.app.volumes.setdefault(name, AppVolume(name))
-        self.reader.notice(
-            f"service {service}", f"the empty folder {source} becomes the named volume `{name}`, which is backed up"
-        )
-        return VolumeMount(name, target)
-
-    def _copied(
-        self, service: str, place: Path, source: str, target: str, read_only: bool, path: KeyPath
-    ) -> Mount | None:
-        files: dict[str, bytes | Text] = {}
-        executable: set[str] = set()
-        total = 0
-        found = [place] if place.is_file() else sorted(item for item in place.rglob("*") if item.is_file())
-        if place.is_dir() and (place / "moorage.yaml").exists():
-            self.reader.report(
-                path,
-                "is the deployment's own folder, secrets included",
-                value=source,
-                hint="mount single files or folders of it",
-            )
-            return None
-        for item in found:
-            if place.is_dir() and not item.resolve().is_relative_to(place.resolve()):
-                self.reader.report(
-                    path,
-                    "holds a link that leads out of it",
-                    value=item.relative_to(self.reader.folder).as_posix()
-                    if item.is_relative_to(self.reader.folder)
-                    else source,
-                    hint="replace the link by the file",
-                )
-                return None
-            relative = "" if item == place else item.relative_to(place).as_posix()
-            total += item.stat().st_size
-            if len(files) >= _FOLDER_FILES or total > _FOLDER_LIMIT:
-                self.reader.report(
-                    path,
-                    f"is too large to be configuration (over {_FOLDER_FILES} files or 5 MiB)",
-                    value=source,
-                    hint="use a named volume and copy the files into it once",
-                )
-                return None
-            try:
-                content = item.read_bytes()
-            except PermissionError:
-                self.reader.report(
-                    path, "may not be read by this user", value=str(item.relative_to(self.reader.folder))
-                )
-                return None
-            # A file that others may not read is not to be read in a committable folder either.
-            is_secret = not item.stat().st_mode & 0o004
-            files[relative] = Sensitive(content.decode("utf-8", "surrogateescape")) if is_secret else content
-            if os.access(item, os.X_OK):
-                executable.add(relative)
-        if not read_only:
-            what = "the file" if place.is_file() else f"the folder with {plural(len(files), 'file')}"
-            self.reader.notice(
-                f"service {service}", f"{what} {source} is mounted read-only, as a copy taken at each render"
-            )
-        return FileMount(slug(source), target, files, frozenset(executable))
-
-    def _tmpfs(self, text: str, path: KeyPath) -> MemoryMount:
+    def _tmpfs(self, text: str, path: KeyPath) -> MemoryMount | None:
         target, _, options = text.partition(":")
-        size, mode = 0, ""
+        settings: dict[str, Any] = {}
+        flags: list[str] = []
         for option in filter(None, options.split(",")):
-            key, _, value = option.partition("=")
-            if key == "size":
-                size = int(self.reader.parsed(value, path, parse_size) or 0)
-            elif key == "mode":
-                mode = value
-        return MemoryMount(target, size, mode)
+            name, separator, value = option.partition("=")
+            if name in ("size", "mode") and separator:
+                settings[name] = value
+            elif (name in _MEMORY_NUMBERS and value.isdigit()) or option in _MEMORY_FLAGS:
+                flags.append(option)
+            else:
+                self.reader.report(path, "has an unknown option of tmpfs", value=option)
+        mount = self._memory(target, settings, path, path)
+        return mount and replace(mount, options=tuple(flags))
 
-    def _objects(self, value: Any, key: str) -> dict[str, bytes | Text]:
-        result: dict[str, bytes | Text] = {}
-        for name, settings in self.reader.mapping(value, (key,)).items():
-            path = (key, name)
-            kept = self.reader.keys(settings, path, subset.FILE_OBJECT, f"{key[:-1]} {name}")
-            content = self._object_content(kept, path)
-            if content is None:
-                continue
-            if key == "secrets" and not isinstance(content, Sensitive):
-                content = Sensitive(content if isinstance(content, str) else content.decode(errors="surrogateescape"))
-            result[name] = content
-        return result
+    def _memory(
+        self, written: str, options: Mapping[str, Any], path: KeyPath, options_path: KeyPath
+    ) -> MemoryMount | None:
+        target = self._target(written, path)
+        size = self.reader.parsed(options.get("size"), options_path, parse_size)
+        mode = self.reader.parsed(options.get("mode"), options_path, parse_mode)
+        return MemoryMount(target, int(size or 0), mode or "") if target else None
 
-    def _object_content(self, kept: Mapping[str, Any], path: KeyPath) -> bytes | Text | None:
-        if "content" in kept:
-            content = kept["content"]
-            return content if isinstance(content, Sensitive) else self.reader.text(content, (*path, "content"))
-        if "environment" in kept:
-            variable = self.reader.text(kept["environment"], (*path, "environment"))
-            value = self.values.get(variable)
-            if value is None:
-                self.reader.report(
-                    (*path, "environment"),
-                    f"needs the variable {variable}, which has no value",
-                    hint=f"`moorage secrets set {variable}`",
-                )
-            return value
-        name = self.reader.text(kept.get("file"), (*path, "file"))
-        if not name:
-            self.reader.report(path, "needs `file`, `content` or `environment`", of_key=True)
-            return None
-        file = self.reader.folder / name
-        if not file.is_file():
-            self.reader.report(
-                (*path, "file"), "the file does not exist", value=name, hint="create it beside the Compose file"
-            )
-            return None
-        return file.read_bytes()
 
-    def _object_mount(
-        self, item: Any, objects: Mapping[str, bytes | Text], folder: str, path: KeyPath
-    ) -> FileMount | None:
-        settings = item if isinstance(item, dict) else {"source": item}
-        source = self.reader.text(settings.get("source"), (*path, "source"))
-        key = str(path[-2])
-        if source not in objects:
-            declared = self.reader.mapping(self.reader.document.value, ()).get(key)
-            if not isinstance(declared, dict) or source not in declared:
-                self.reader.report(
-                    path, f"names `{source}`, which is not under `{key}`", suggestion=nearest(source, objects)
-                )
-            return None
-        target = self.reader.text(settings.get("target"), (*path, "target"), source)
-        if not target.startswith("/"):
-            target = folder + target
-        owner = self.reader.text(settings.get("uid"), (*path, "uid"))
-        return FileMount(
-            slug(f"{key[:-1]}-{source}"), target, {"": objects[source]}, owner=int(owner) if owner.isdigit() else None
-        )
+def _with_own_names(mounts: list[Mount]) -> tuple[Mount, ...]:
+    """Copies of one service lie in one folder: of two with one name, the later gets a mark of its target."""
+    seen: set[str] = set()
+    result: list[Mount] = []
+    for mount in mounts:
+        if isinstance(mount, FileMount):
+            if mount.name in seen:
+                mount = replace(mount, name=f"{mount.name}-{hashlib.sha256(mount.target.encode()).hexdigest()[:8]}")
+            seen.add(mount.name)
+        result.append(mount)
+    return tuple(result)

@@ -221,6 +221,43 @@ FILE_OBJECT = {
     "driver": _refused("belongs to Swarm"),
 }
 
+FILE_OBJECT_MOUNT = {
+    "source": _kept("which one"),
+    "target": _kept("where in the container"),
+    "uid": _kept("the user who may read it"),
+    "gid": _adapted("the file belongs to its user (`uid`) alone"),
+    "mode": _adapted(
+        "a secret is readable by its user alone, a config by everybody; only whether it is a program is kept"
+    ),
+}
+
+MOUNT = {
+    "type": _kept("volume, bind or tmpfs"),
+    "source": _kept(""),
+    "target": _kept(""),
+    "read_only": _kept(""),
+    "volume": _kept(""),
+    "bind": _kept(""),
+    "tmpfs": _kept(""),
+    "consistency": _adapted("only for Docker Desktop, without effect on a server"),
+    "image": _refused("copy the files into a volume, or build them into the image"),
+}
+
+MOUNT_OPTIONS = {
+    "volume": {
+        "nocopy": _kept(""),
+        "subpath": _kept(""),
+        "labels": _refused("name the volume under `volumes`, and write its labels there"),
+    },
+    "bind": {
+        "create_host_path": _adapted("a missing folder becomes a named volume, a missing file is an error"),
+        "selinux": _adapted("files are copied, and mounted from the rendered folder"),
+        "propagation": _refused("mounts of the host are no part of an app"),
+        "recursive": _refused("mounts of the host are no part of an app"),
+    },
+    "tmpfs": {"size": _kept(""), "mode": _kept("an octal number")},
+}
+
 LEVELS = {
     "top level": TOP,
     "service": SERVICE,
@@ -230,4 +267,7 @@ LEVELS = {
     "volume": VOLUME,
     "network": NETWORK,
     "config and secret": FILE_OBJECT,
+    "configs and secrets of a service": FILE_OBJECT_MOUNT,
+    "volumes of a service": MOUNT,
+    **{f"volumes of a service, {kind}": options for kind, options in MOUNT_OPTIONS.items()},
 }

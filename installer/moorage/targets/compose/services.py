@@ -99,6 +99,7 @@ def _mount(stack: Stack, service: str, mount: Mount) -> dict[str, Any]:
 def _tmpfs(mount: MemoryMount) -> str:
     options = [f"size={mount.size}"] if mount.size else []
     options += [f"mode={mount.mode}"] if mount.mode else []
+    options += mount.options
     return f"{mount.target}:{','.join(options)}" if options else mount.target
 
 

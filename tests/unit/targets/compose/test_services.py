@@ -102,9 +102,6 @@ def test_memory_is_mounted_with_its_size(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="copies are named by their source only: one folder at two places is `two renderers both write`"
-)
 @pytest.mark.parametrize(
     ("volumes", "files"),
     [
