@@ -270,9 +270,9 @@ def _read(
         adoptable=_adoptable(loaded, extension),
     )
     app.builtin = builtin
+    adoption = adopt(app, loaded.config.postgres.version, loaded.config.redis.version, loaded.config.target)
     known = set(reader.problems)
     reading.problems.extend(problem for problem in app.problems if problem not in known)
-    adoption = adopt(app, loaded.config.postgres.version, loaded.config.redis.version)
     stack, problems = build_stack(
         loaded,
         app,

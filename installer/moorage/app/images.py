@@ -46,3 +46,21 @@ def postgres_major(image: str) -> int | None:
     text = tag(image)
     match = re.search(r"pg(\d+)", text) if repository(image) == "pgvector/pgvector" else re.match(r"(\d+)", text)
     return int(match[1]) if match else None
+
+
+def pinned_postgres(image: str, version: str) -> str:
+    """The same image at a major version, where it floats and such a tag is known to exist; else an empty text."""
+    name, text = repository(image), tag(image)
+    base = image.removesuffix(f":{text}") if text else image
+    if "@" in image:
+        return ""
+    if name == "pgvector/pgvector":
+        return f"{base}:pg{version}" if text in ("", "latest") else ""
+    if name == "postgis/postgis" or text not in ("", "latest", "alpine"):
+        return ""
+    return f"{base}:{version}-alpine" if text == "alpine" else f"{base}:{version}"
+
+
+def postgres_data_folder(version: int) -> str:
+    """Where the official image has its volume; it moved with version 18."""
+    return "/var/lib/postgresql" if version >= 18 else "/var/lib/postgresql/data"

@@ -156,6 +156,16 @@ class AppService:
     command_words: tuple[Text, ...] = ()
     other: Mapping[str, Any] = field(default_factory=dict)
     extension: ServiceExtension = field(default_factory=ServiceExtension)
+    # What is wrong with its command and health check, as long as moorage doesn't put its own in their place.
+    unless_adopted: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What an adopted database brings into moorage's container: settings as Compose has them, files of the host."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    host_files: tuple[HostMount, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +177,11 @@ class AppVolume:
     external: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     extension: VolumeExtension = field(default_factory=VolumeExtension)
+
+    @property
+    def has_own_name(self) -> bool:
+        """Whether its data may be there already, because its name doesn't follow from the deployment."""
+        return self.external or bool(self.fixed_name)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,6 +58,18 @@ class Reader:
     ) -> None:
         """Collect a problem at a path."""
         self.problems.append(self.problem(path, rule, value=value, suggestion=suggestion, hint=hint, of_key=of_key))
+
+    @contextmanager
+    def apart(self, when: bool = True) -> Iterator[list[Problem]]:
+        """Collect what is found wrong inside the block in a list of its own, if `when` is true."""
+        found: list[Problem] = []
+        usual = self.problems
+        if when:
+            self.problems = found
+        try:
+            yield found
+        finally:
+            self.problems = usual
 
     def notice(self, subject: str, text: str) -> None:
         """Tell of something that was adapted."""

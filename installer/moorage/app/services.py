@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moorage.app import subset
+from moorage.app.command_words import read_words
 from moorage.app.env_file import read_env_file
 from moorage.app.extension import ServiceExtension
 from moorage.app.images import image_kind
@@ -49,22 +50,27 @@ class ServiceReader:
         kept = self.reader.keys(self._without_allowed(value, path), path, subset.SERVICE, f"service {name}")
         extension = self.reader.model(ServiceExtension, kept.get("x-moorage"), (*path, "x-moorage"))
         image = self._image(kept.get("image"), (*path, "image"))
-        # A database that may be adopted gets our command and our health check: a secret in its own is no leak.
+        # A database that is adopted gets our command and our health check: a secret in its own is no leak then.
         adoptable = bool(image) and image_kind(image) in self.app.adoptable
+        with self.reader.apart(adoptable) as unless_adopted:
+            command = self._command(kept, path, "command")
+            health_check = self._health_check(kept.get("healthcheck"), (*path, "healthcheck"))
         service = AppService(
             name=name,
             path=path,
             image=image,
             build=self._build(kept.get("build"), (*path, "build")),
-            command=None if adoptable else self._command(kept, path, "command"),
-            command_words=self._adoptable_words(kept.get("command")) if adoptable else (),
+            command=command,
+            command_words=read_words(self.reader, kept.get("command"), (*path, "command"), self.values)
+            if adoptable
+            else (),
             entrypoint=self._command(kept, path, "entrypoint"),
             environment=self._environment(kept, path),
             ports=tuple(self._ports(kept.get("ports"), (*path, "ports"))),
             exposed=self._exposed(kept.get("expose"), (*path, "expose")),
             mounts=self.mounts.read(name, kept, path),
             depends_on=self._depends_on(kept.get("depends_on"), (*path, "depends_on")),
-            health_check=None if adoptable else self._health_check(kept.get("healthcheck"), (*path, "healthcheck")),
+            health_check=health_check,
             sizes=self._sizes(kept, path),
             replicas=self._replicas(kept, path),
             networks=self._networks(kept.get("networks"), (*path, "networks")),
@@ -81,6 +87,7 @@ class ServiceReader:
             profiles=self.reader.texts(kept.get("profiles"), (*path, "profiles")),
             other=self._carried(kept, value if isinstance(value, dict) else {}, path),
             extension=extension,
+            unless_adopted=tuple(unless_adopted),
         )
         if not service.image and service.build is None:
             self.reader.report(path, "needs an `image` or a `build`", of_key=True)
@@ -137,14 +144,6 @@ class ServiceReader:
                 self.reader.report((*path, key), f"is not a valid command line: {error}", value=value)
                 return None
         return self.reader.texts(value, (*path, key))
-
-    def _adoptable_words(self, value: Any) -> tuple[Text, ...]:
-        """A database's command as words that may be secret."""
-        if isinstance(value, list):
-            return tuple(item if isinstance(item, Sensitive) else str(item) for item in value)
-        if isinstance(value, Sensitive):
-            return tuple(Sensitive(word) for word in shlex.split(value.reveal()))
-        return tuple(shlex.split(str(value))) if value else ()
 
     def _environment(self, kept: Mapping[str, Any], path: KeyPath) -> dict[str, Text]:
         result = self._env_files(kept.get("env_file"), (*path, "env_file"))

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from moorage.app.model import Build, Dependency, HealthCheck, Mount, Notice
+from moorage.app.images import postgres_data_folder
+from moorage.app.model import Build, Carried, Dependency, HealthCheck, Mount, Notice
 from moorage.sensitive import Sensitive
 
 EDGE_NETWORK = "edge"
@@ -252,8 +253,12 @@ class BundledPostgres:
     adopted_from: str = ""
     init_arguments: str = "--data-checksums"
     init_files: Mapping[str, bytes] = field(default_factory=dict)
+    init_executable: frozenset[str] = frozenset()
+    # Whether they take the place of the scripts that the image brings for the first start, or stand beside them.
+    init_covers_image: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     volume: str = "postgres-data"
+    carried: Carried = field(default_factory=Carried)
 
     @property
     def superuser(self) -> str:
@@ -263,7 +268,7 @@ class BundledPostgres:
     @property
     def data_path(self) -> str:
         """Where the volume is mounted; the public image moved it with version 18."""
-        return "/var/lib/postgresql" if self.version >= 18 else "/var/lib/postgresql/data"
+        return postgres_data_folder(self.version)
 
 
 @dataclass(frozen=True)
@@ -292,6 +297,7 @@ class BundledRedis:
     aliases: tuple[str, ...] = ()
     adopted_from: str = ""
     volume: str = "redis-data"
+    carried: Carried = field(default_factory=Carried)
 
 
 @dataclass(frozen=True)
@@ -362,3 +368,20 @@ class Stack:
     def service(self, name: str) -> Service:
         """The app service of that name. Raises KeyError."""
         return next(service for service in self.services if service.name == name)
+
+    def volume_names(self) -> dict[str, str]:
+        """Docker's name of every volume with data, by its name in the file; external ones are left out."""
+        named = {volume.name: volume for volume in self.volumes}
+        databases = [
+            item.volume for item in (self.postgres, self.redis) if isinstance(item, BundledPostgres | BundledRedis)
+        ]
+        return {
+            name: (named[name].fixed_name if name in named else "") or f"{self.project}_{name}"
+            for name in dict.fromkeys((*databases, *named))
+            if name not in named or not named[name].external
+        }
+
+    def database_volume(self, name: str) -> str:
+        """Docker's name of a database's volume, external or not."""
+        own = next((volume.fixed_name for volume in self.volumes if volume.name == name), "")
+        return own or f"{self.project}_{name}"

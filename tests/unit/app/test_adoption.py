@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from moorage import flow
 from moorage.app.adoption import AdoptedPostgres, AdoptedRedis, Adoption, adopt
 from moorage.app.model import App
 from moorage.quantities import MEBIBYTE
 from moorage.sensitive import Sensitive, reveal
-from tests.unit.given import app, rules_of
+from tests.unit.given import app, compose_of, deployment, folder_with, rendering, rules_of
 
 DIGEST = "sha256:" + "0" * 64
 BOTH = frozenset({"postgres", "redis"})
@@ -92,10 +93,6 @@ def test_the_image_is_kept_and_gets_a_version_when_it_has_none(
     assert (found.image, found.version) == (used, version)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the version is put behind the bare name: registry and digest are lost, and some tags do not exist",
-)
 @pytest.mark.parametrize(
     ("image", "allowed"),
     [
@@ -143,10 +140,6 @@ def test_a_command_that_cannot_be_carried_over_is_left_alone(command: Any, tmp_p
     assert "its command has" in reason(tmp_path, keys)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="moorage.yaml may not set port and listen_addresses, but an adopted command may: the database is never healthy",
-)
 @pytest.mark.parametrize(
     "parameter", ["port=5433", "listen_addresses=localhost", "unix_socket_directories=/x", "external_pid_file=/x"]
 )
@@ -208,12 +201,6 @@ def test_a_secret_password_stays_secret(tmp_path: Path) -> None:
     assert "s3cr3t-Zq" not in repr(found)
 
 
-IN_FIRST_START_FILES = pytest.mark.xfail(
-    strict=True,
-    reason="_init_files() still reveals: the file with the secret goes to the public compose/postgres/init/",
-)
-
-
 @pytest.mark.parametrize(
     "keys",
     [
@@ -222,14 +209,8 @@ IN_FIRST_START_FILES = pytest.mark.xfail(
         {"environment": {"POSTGRES_PASSWORD": "p", "POSTGRES_DB": "${S}"}},
         {"environment": {"POSTGRES_PASSWORD": "p", "POSTGRES_INITDB_ARGS": "--pwfile=${S}"}},
         {"command": ["-c", "app.key=${S}"]},
-        pytest.param(
-            {"configs": [{"source": "init", "target": "/docker-entrypoint-initdb.d/init.sql"}]},
-            marks=IN_FIRST_START_FILES,
-        ),
-        pytest.param(
-            {"secrets": [{"source": "init", "target": "/docker-entrypoint-initdb.d/init.sql"}]},
-            marks=IN_FIRST_START_FILES,
-        ),
+        {"configs": [{"source": "init", "target": "/docker-entrypoint-initdb.d/init.sql"}]},
+        {"secrets": [{"source": "init", "target": "/docker-entrypoint-initdb.d/init.sql"}]},
     ],
 )
 def test_no_secret_of_an_adopted_database_loses_its_mask(keys: Any, tmp_path: Path) -> None:
@@ -248,10 +229,6 @@ def test_the_data_volume_keeps_its_name(target: str, tmp_path: Path) -> None:
     assert postgres(tmp_path).volume == "db-data"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="only the short name of the volume is kept: the database starts empty in a new one, beside its data",
-)
 @pytest.mark.parametrize("settings", [{"external": True}, {"external": True, "name": "old_pg"}, {"name": "old_pg"}])
 def test_a_data_volume_that_has_a_place_of_its_own_keeps_it(settings: Any, tmp_path: Path) -> None:
     keys = {
@@ -284,9 +261,6 @@ def test_what_else_is_in_the_environment_is_carried_over(tmp_path: Path) -> None
     assert (found.environment, found.init_arguments) == ({"TZ": "Europe/Vienna"}, "--locale=C")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="entrypoint, user and network_mode are not looked at; ours take their place without a word"
-)
 @pytest.mark.parametrize(
     "keys",
     [{"entrypoint": ["/custom.sh"]}, {"network_mode": "none"}, {"user": "1000"}, {"read_only": True, "shm_size": "4g"}],
@@ -342,26 +316,15 @@ def test_a_secret_in_a_redis_command_is_its_password_and_stays_secret(text: Any,
     assert "s3cr3t-Zq" not in repr(found)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ValueError,
-    reason="a secret with a quote goes through shlex, which raises, and the command is not checked before",
-)
 def test_a_secret_with_a_quote_in_a_redis_command_is_no_crash(tmp_path: Path) -> None:
     redis(tmp_path, {"command": "redis-server --requirepass ${P}"}, values={"P": Sensitive("it's")})
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the command is split after the variables are filled in: a password with a blank is cut at it"
-)
 def test_a_secret_with_a_blank_in_a_redis_command_is_whole(tmp_path: Path) -> None:
     found = redis(tmp_path, {"command": "redis-server --requirepass '${P}'"}, values={"P": Sensitive("it's two")})
     assert found.password == Sensitive("it's two")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="an adoptable service's command goes to shlex.split() without a net"
-)
 @pytest.mark.parametrize("image", ["redis:7", "postgres:16"])
 def test_a_command_of_a_database_with_an_open_quote_is_a_problem_and_no_crash(image: str, tmp_path: Path) -> None:
     found = app(
@@ -398,20 +361,12 @@ def test_a_redis_that_is_set_up_in_its_own_way_is_left_alone(keys: Any, words: s
     assert words in reason(tmp_path, {"image": "redis:7", **keys}, files={"redis.conf": "x"})
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="port and databases count as harmless and are dropped: the app asks at another port, or for a database that is not there",
-)
 @pytest.mark.parametrize("setting", ["--port 6380", "--databases 64", "--port 0"])
 def test_settings_that_the_app_relies_on_are_carried_over_or_left_alone(setting: str, tmp_path: Path) -> None:
     adoption, _ = outcome(tmp_path, {"cache": {"image": "redis:7", "command": f"redis-server {setting}"}})
     assert adoption.redis is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an entrypoint is not looked at: the password in it is lost, and the queue is open to every container",
-)
 @pytest.mark.parametrize(
     "entrypoint", [["redis-server", "--requirepass", "geheim"], "sh -c 'redis-server --requirepass geheim'"]
 )
@@ -420,9 +375,6 @@ def test_a_redis_with_an_entrypoint_is_left_alone(entrypoint: Any, tmp_path: Pat
     assert adoption.redis is None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="valkey takes settings from this variable; it is dropped without a word, password and all"
-)
 def test_settings_in_valkeys_variable_are_carried_over_or_left_alone(tmp_path: Path) -> None:
     keys = {"image": "valkey/valkey:8", "environment": {"VALKEY_EXTRA_FLAGS": "--requirepass geheim"}}
     adoption, _ = outcome(tmp_path, {"cache": keys})
@@ -440,10 +392,6 @@ def test_of_two_databases_the_first_is_adopted_and_the_other_told(tmp_path: Path
     assert any("another postgres" in notice.text for notice in found.notices)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="profiles and targets are not looked at: a test database is run, and the real one loses its backups to it",
-)
 @pytest.mark.parametrize(
     "keys", [{"profiles": ["test"]}, {"x-moorage": {"targets": ["minikube"]}}, {"deploy": {"replicas": 0}}]
 )
@@ -475,3 +423,281 @@ def test_nothing_is_adopted_that_may_not_be(tmp_path: Path) -> None:
     assert adoption == Adoption()
     assert list(found.services) == ["db"]
     assert not any("adopt" in notice.text for notice in found.notices)
+
+
+# What stays an ordinary service keeps all that its file says.
+
+
+def test_a_database_that_is_left_alone_keeps_its_command_and_its_health_check(tmp_path: Path) -> None:
+    keys = {
+        "image": "redis:7",
+        "command": ["redis-server", "/etc/redis.conf"],
+        "healthcheck": {"test": ["CMD", "redis-cli", "ping"]},
+    }
+    _, found = outcome(tmp_path, {"db": keys})
+    assert found.services["db"].command == ("redis-server", "/etc/redis.conf")
+    check = found.services["db"].health_check
+    assert check is not None
+    assert check.test == ("CMD", "redis-cli", "ping")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"command": "redis-server /etc/redis.conf --requirepass ${S}"},
+        {"user": "1000", "healthcheck": {"test": ["CMD", "redis-cli", "-a", "${S}", "ping"]}},
+    ],
+)
+def test_a_secret_in_the_command_of_a_database_that_is_left_alone_is_a_problem_with_its_reason(
+    keys: Any, tmp_path: Path
+) -> None:
+    found = app(
+        tmp_path,
+        {"services": {"db": {"image": "redis:7", **keys}}},
+        {"S": Sensitive("s3cr3t-Zq")},
+        adoptable=BOTH,
+    )
+    assert found.problems == []
+    adopt(found, "17", "7")
+    (problem,) = found.problems
+    assert "uses a secret" in problem.rule
+    assert "doesn't run this database in its own way, because it" in problem.hint
+    assert "s3cr3t" not in str(problem) + repr(found.notices)
+
+
+@pytest.mark.parametrize("command", ["redis-server --requirepass=${S}", "redis-server ${S}", "redis-server --x${S} y"])
+def test_no_secret_of_a_command_stands_in_a_notice(command: str, tmp_path: Path) -> None:
+    found = app(
+        tmp_path,
+        {"services": {"db": {"image": "redis:7", "command": command}}},
+        {"S": Sensitive("s3cr3t-Zq")},
+        adoptable=BOTH,
+    )
+    adopt(found, "17", "7")
+    assert "s3cr3t" not in repr(found.notices) + str(found.problems)
+
+
+PASSWORD = {"POSTGRES_PASSWORD": "p"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"user": "1000:1000"}, "`user`"),
+        ({"working_dir": "/x"}, "`working_dir`"),
+        ({"cap_add": ["SYS_NICE"]}, "SYS_NICE"),
+        ({"security_opt": ["seccomp=unconfined"]}, "seccomp"),
+        ({"deploy": {"replicas": 2}}, "replicas"),
+        ({"x-moorage": {"security": {"read_only": True}}}, "`security`"),
+        ({"x-moorage": {"fixed_name": True}}, "`fixed_name`"),
+        ({"build": "."}, "built"),
+        ({"depends_on": {"prepare": {"condition": "service_completed_successfully"}}}, "waits until prepare"),
+        ({"environment": {**PASSWORD, "PGPORT": "5433"}}, "PGPORT"),
+        ({"environment": {**PASSWORD, "POSTGRES_INITDB_WALDIR": "/wal"}}, "WALDIR"),
+        ({"environment": {**PASSWORD, "POSTGRES_INITDB_ARGS": "--auth-host=trust"}}, "--auth-host"),
+        ({"environment": {**PASSWORD, "POSTGRES_INITDB_ARGS": "-X /wal"}}, "-X"),
+        ({"environment": {**PASSWORD, "POSTGRES_USER": "o'neil"}}, "POSTGRES_USER"),
+        ({"environment": {**PASSWORD, "POSTGRES_DB": 'a"b'}}, "POSTGRES_DB"),
+        ({"environment": {**PASSWORD, "POSTGRES_USER_FILE": "/run/secrets/unknown"}}, "POSTGRES_USER_FILE"),
+        ({"command": "-c password_encryption=md5"}, "password_encryption"),
+        ({"command": ["-c", "log_line_prefix=a\\b"]}, "log_line_prefix"),
+        ({"image": "postgres:bookworm"}, "no major version"),
+        ({"image": "postgis/postgis:latest"}, "no major version"),
+        ({"volumes": ["pg:/var/lib/postgresql/data:ro"]}, "cannot write"),
+    ],
+)
+def test_a_setting_that_would_lose_its_meaning_leaves_the_database_alone(keys: Any, words: str, tmp_path: Path) -> None:
+    others = {"prepare": {"image": "busybox"}}
+    adoption, found = outcome(
+        tmp_path,
+        {"db": {"image": "postgres:16", "environment": PASSWORD, **keys}, **others},
+        top={"volumes": {"pg": None}},
+    )
+    assert adoption.names == {}
+    assert any(words in notice.text for notice in found.notices if "stays an ordinary service" in notice.text)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"command": "postgres -c listen_addresses='*' -c port=5432"},
+        {"environment": {**PASSWORD, "POSTGRES_HOST_AUTH_METHOD": "scram-sha-256"}},
+        {"environment": {**PASSWORD, "POSTGRES_INITDB_ARGS": "--auth-host=scram-sha-256"}},
+        {"read_only": True, "tmpfs": ["/tmp", "/var/run/postgresql"]},
+        {"security_opt": ["no-new-privileges:true"], "cap_drop": ["ALL"]},
+        {"init": True, "tty": True},
+    ],
+)
+def test_what_means_the_same_in_our_container_is_no_hindrance(keys: Any, tmp_path: Path) -> None:
+    assert "port" not in postgres(tmp_path, {"environment": PASSWORD, **keys}).parameters
+
+
+def test_what_is_replaced_is_told(tmp_path: Path) -> None:
+    keys = {
+        "image": "postgres:16",
+        "environment": PASSWORD,
+        "mem_limit": "2g",
+        "labels": {"a": "b"},
+        "depends_on": ["x"],
+    }
+    _, found = outcome(tmp_path, {"db": keys, "x": {"image": "busybox"}})
+    (text,) = [notice.text for notice in found.notices if "take the place" in notice.text]
+    assert "limits, labels, depends_on" in text
+    assert "`postgres.memory`" in text
+
+
+def test_a_user_and_a_database_may_be_named_in_files(tmp_path: Path) -> None:
+    environment = {**PASSWORD, "POSTGRES_DB_FILE": "/run/secrets/name"}
+    keys = {"environment": environment, "configs": [{"source": "name", "target": "/run/secrets/name"}]}
+    found = postgres(tmp_path, keys, top={"configs": {"name": {"content": "shop\n"}}})
+    assert (found.database, found.environment) == ("shop", {})
+
+
+# Data that is there already.
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"volumes": ["pg:/var/lib/postgresql"]}, "keeps data at /var/lib/postgresql/data"),
+        ({"image": "postgres:18", "volumes": ["pg:/var/lib/postgresql/data"]}, "keeps data at /var/lib/postgresql"),
+        ({"environment": {**PASSWORD, "PGDATA": "/elsewhere"}}, "PGDATA /elsewhere"),
+        ({"image": "postgres"}, "no major version"),
+    ],
+)
+def test_data_that_would_not_be_found_again_leaves_the_database_alone(keys: Any, words: str, tmp_path: Path) -> None:
+    usual = {"image": "postgres:16", "environment": PASSWORD, "volumes": ["pg:/var/lib/postgresql/data"]}
+    assert words in reason(tmp_path, {**usual, **keys}, top={"volumes": {"pg": {"external": True}}})
+
+
+def test_a_folder_on_the_volume_stays_the_folder_of_the_data(tmp_path: Path) -> None:
+    environment = {**PASSWORD, "PGDATA": "/var/lib/postgresql/data/pgdata"}
+    keys = {"environment": environment, "volumes": ["pg:/var/lib/postgresql/data"]}
+    found = postgres(tmp_path, keys, top={"volumes": {"pg": {"name": "old_pg"}}})
+    assert found.environment == {"PGDATA": "/var/lib/postgresql/data/pgdata"}
+
+
+def test_a_folder_off_the_volume_is_told(tmp_path: Path) -> None:
+    keys = {"image": "postgres:16", "environment": {**PASSWORD, "PGDATA": "/x"}}
+    _, found = outcome(tmp_path, {"db": keys})
+    assert any("PGDATA is left out" in notice.text for notice in found.notices)
+
+
+@pytest.mark.parametrize(
+    ("command", "adopted"),
+    [("redis-server --appendonly yes", True), ("redis-server", False), ("redis-server --appendonly no", False)],
+)
+def test_a_snapshot_that_our_redis_would_not_read_leaves_it_alone(command: str, adopted: bool, tmp_path: Path) -> None:
+    keys = {"image": "redis:7", "command": command, "volumes": ["cache:/data"]}
+    adoption, _ = outcome(tmp_path, {"cache": keys}, top={"volumes": {"cache": {"external": True}}})
+    assert (adoption.redis is not None) == adopted
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [({"external": True, "name": "old_pg"}, "old_pg"), ({"name": "old_pg"}, "old_pg"), (None, "acme_pg")],
+)
+def test_the_volume_is_mounted_under_its_real_name(settings: Any, name: str, tmp_path: Path) -> None:
+    database = {"image": "postgres:16", "environment": PASSWORD, "volumes": ["pg:/var/lib/postgresql/data"]}
+    web = {"image": "nginx", "x-moorage": {"port": 80, "route": {"paths": ["/"]}}}
+    found = deployment(tmp_path, {"services": {"web": web, "db": database}, "volumes": {"pg": settings}})
+    content = compose_of(flow.render(found.stack))
+    is_external = bool(settings and settings.get("external"))
+    assert content["services"]["db"]["volumes"][0]["source"] == "pg"
+    assert content["volumes"]["pg"].get("name", "acme_pg") == name
+    assert content["volumes"]["pg"].get("external", False) == is_external
+    facts = flow.facts_of_stack(found.stack)
+    assert (name in facts.volumes) == (not is_external)
+    assert (name in facts.external_volumes) == is_external
+    assert facts.postgres_volume == name
+    readme = flow.render(found.stack).public.files["README.md"].content.decode()
+    assert f"`{name}`" in readme
+    assert ("`acme_pg`" in readme) == (settings is None)
+
+
+def test_no_other_service_gets_into_the_volume_that_is_made_for_a_database(tmp_path: Path) -> None:
+    services = {
+        "db": {"image": "postgres:16", "environment": PASSWORD},
+        "web": {"image": "nginx", "volumes": ["db-data:/srv"]},
+    }
+    found = app(tmp_path, {"services": services, "volumes": {"db-data": None}}, adoptable=BOTH)
+    adopt(found, "17", "7")
+    (problem,) = found.problems
+    assert problem.key == "volumes.db-data"
+
+
+# What is carried into our container.
+
+
+def rendered_database(folder: Path, keys: dict[str, Any], **more: Any) -> tuple[dict[str, Any], Any]:
+    web = {"image": "nginx", "x-moorage": {"port": 80, "route": {"paths": ["/"]}}}
+    database = {"image": "postgres:16", "environment": PASSWORD, **keys}
+    found = rendering(folder, {"services": {"web": web, "db": database}}, **more)
+    return compose_of(found)["services"]["db"], found
+
+
+def test_settings_of_the_container_are_carried_over(tmp_path: Path) -> None:
+    keys = {
+        "ulimits": {"nofile": 65536},
+        "extra_hosts": ["old:10.0.0.5"],
+        "platform": "linux/amd64",
+        "volumes": ["/etc/localtime:/etc/localtime:ro"],
+        "shm_size": "4g",
+    }
+    found, rendered = rendered_database(tmp_path, keys)
+    assert (found["ulimits"], found["platform"]) == ({"nofile": 65536}, "linux/amd64")
+    assert found["extra_hosts"] == ["old:10.0.0.5"]
+    assert "/etc/localtime" in [mount["source"] for mount in found["volumes"]]
+    assert 'MOORAGE_POSTGRES_SHARED_MEMORY="4096m"' in rendered.public.files["compose/.env"].content.decode()
+
+
+@pytest.mark.parametrize(
+    ("volume", "target"),
+    [
+        ("./first.sql:/docker-entrypoint-initdb.d/first.sql:ro", ["/docker-entrypoint-initdb.d/first.sql"]),
+        ("./init:/docker-entrypoint-initdb.d:ro", ["/docker-entrypoint-initdb.d"]),
+        ("./init:/docker-entrypoint-initdb.d/more:ro", ["/docker-entrypoint-initdb.d/more"]),
+        ("/etc/localtime:/etc/localtime:ro", []),
+    ],
+)
+def test_what_the_image_does_at_the_first_start_is_hidden_only_where_the_file_says_so(
+    volume: str, target: list[str], tmp_path: Path
+) -> None:
+    files = {"first.sql": "a", "init/second.sql": "b"}
+    found, _ = rendered_database(tmp_path, {"volumes": [volume], "image": "postgis/postgis:16-3.4"}, files=files)
+    assert [item["target"] for item in found["volumes"] if "initdb.d" in item["target"]] == target
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o755, 0o755), (0o644, 0o644)])
+def test_a_first_start_script_is_run_or_sourced_as_before(mode: int, expected: int, tmp_path: Path) -> None:
+    folder_with(tmp_path, {"first.sh": "x"})
+    (tmp_path / "first.sh").chmod(mode)
+    _, rendered = rendered_database(tmp_path, {"volumes": ["./first.sh:/docker-entrypoint-initdb.d/first.sh:ro"]})
+    assert rendered.public.files["compose/postgres/init/first.sh"].mode == expected
+
+
+def test_an_adopted_redis_keeps_the_names_that_links_give_it(tmp_path: Path) -> None:
+    adoption, _ = outcome(
+        tmp_path, {"web": {"image": "nginx", "links": ["cache:queue"]}, "cache": {"image": "redis:7"}}
+    )
+    assert adoption.redis is not None
+    assert adoption.redis.aliases == ("queue",)
+
+
+@pytest.mark.parametrize(
+    ("options", "adopted"),
+    [
+        ("--databases 16 --port 6379 --bind 0.0.0.0 --dir /data", True),
+        ("--appendfsync everysec --protected-mode no --save 60 1 300 10", True),
+        ("--appendfsync always", False),
+        ("--bind 127.0.0.1", False),
+        ("--protected-mode yes", False),
+        ("--dir /elsewhere", False),
+        ("--maxmemory 50%", False),
+        ("--maxmemory-policy unheard-of", False),
+        ("--requirepass a b", False),
+    ],
+)
+def test_options_of_redis_are_understood_or_left_alone(options: str, adopted: bool, tmp_path: Path) -> None:
+    adoption, _ = outcome(tmp_path, {"cache": {"image": "redis:7", "command": f"redis-server {options}"}})
+    assert (adoption.redis is not None) == adopted

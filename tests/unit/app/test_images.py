@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moorage.app.images import image_kind, postgres_major, repository, tag
+from moorage.app.images import image_kind, pinned_postgres, postgres_major, repository, tag
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -72,3 +72,24 @@ def test_only_images_that_keep_the_contract_of_the_official_ones_are_known(image
 )
 def test_the_major_version_is_read_from_the_tag(image: str, major: int | None) -> None:
     assert postgres_major(image) == major
+
+
+@pytest.mark.parametrize(
+    ("image", "pinned"),
+    [
+        ("postgres", "postgres:17"),
+        ("postgres:latest", "postgres:17"),
+        ("postgres:alpine", "postgres:17-alpine"),
+        ("localhost:5000/postgres", "localhost:5000/postgres:17"),
+        ("docker.io/library/postgres:latest", "docker.io/library/postgres:17"),
+        ("pgvector/pgvector:latest", "pgvector/pgvector:pg17"),
+        ("postgres:bookworm", ""),
+        ("postgres:alpine3.20", ""),
+        ("postgis/postgis:latest", ""),
+        ("pgvector/pgvector:alpine", ""),
+        (f"postgres@{DIGEST}", ""),
+        (f"postgres:latest@{DIGEST}", ""),
+    ],
+)
+def test_an_image_that_floats_is_pinned_only_to_a_tag_that_is_known_to_exist(image: str, pinned: str) -> None:
+    assert pinned_postgres(image, "17") == pinned

@@ -313,9 +313,6 @@ def test_an_adopted_database_keeps_its_names(tmp_path: Path) -> None:
     assert found.user_is_superuser
 
 
-@pytest.mark.xfail(
-    strict=True, reason="names that `links` gives an adopted database are lost: the app asks for `database` in vain"
-)
 def test_an_adopted_database_keeps_the_names_that_links_give_it(tmp_path: Path) -> None:
     found = stack(tmp_path, "", ADOPTED).postgres
     assert isinstance(found, BundledPostgres)

@@ -144,7 +144,6 @@ def bundled(
     tuned = tune(basis, overrides)
     if adopted is not None:
         secret = adopted.password if isinstance(adopted.password, Sensitive) else Sensitive(adopted.password)
-        names = (*adopted.service.networks.values(), (adopted.service.container_name,))
         return BundledPostgres(
             service=adopted.service.name,
             image=Image(config.image or adopted.image),
@@ -157,15 +156,16 @@ def bundled(
             basis=_basis(usable, limit, host),
             limits=limits,
             logs=logs,
-            shared_memory=shared,
-            aliases=tuple(
-                sorted({alias for group in names for alias in group if alias and alias != adopted.service.name})
-            ),
+            shared_memory=max(shared, adopted.shared_memory),
+            aliases=adopted.aliases,
             adopted_from=adopted.service.name,
             init_arguments=adopted.init_arguments or "--data-checksums",
             init_files=adopted.init_files,
+            init_executable=adopted.init_executable,
+            init_covers_image=adopted.init_covers_image,
             environment=adopted.environment,
             volume=adopted.volume,
+            carried=adopted.carried,
         )
     assert need is not None
     assert password is not None

@@ -88,7 +88,6 @@ def bundled(
     data = memory * 3 // 4
     if adopted is not None:
         data = adopted.data_memory or data
-        names = (*adopted.service.networks.values(), (adopted.service.container_name,))
         return BundledRedis(
             service=adopted.service.name,
             image=Image(config.image or adopted.image),
@@ -97,11 +96,10 @@ def bundled(
             policy=adopted.policy or config.policy,
             limits=Limits(memory, memory_request(memory), cpu, min(cpu, 100)),
             logs=logs,
-            aliases=tuple(
-                sorted({alias for group in names for alias in group if alias and alias != adopted.service.name})
-            ),
+            aliases=adopted.aliases,
             adopted_from=adopted.service.name,
             volume=adopted.volume,
+            carried=adopted.carried,
         )
     return BundledRedis(
         service=SERVICE,

@@ -49,7 +49,7 @@ def facts(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
         postgres_service=postgres.service if postgres else "",
         postgres_superuser=postgres.superuser if postgres else "",
         postgres_version=postgres.version if postgres else 0,
-        postgres_volume=f"{stack.project}_{postgres.volume}" if postgres else "",
+        postgres_volume=stack.database_volume(postgres.volume) if postgres else "",
         project_networks=stack.project_networks,
         override_services=tuple(_own_services(stack)),
         override_digest=_override_digest(stack),
@@ -78,12 +78,7 @@ def _override_digest(stack: Stack) -> str:
 
 
 def _volume_names(stack: Stack) -> list[str]:
-    names = [f"{stack.project}_edge-routes", f"{stack.project}_edge-acme"]
-    for item in (stack.postgres, stack.redis):
-        if isinstance(item, (BundledPostgres, BundledRedis)):
-            names.append(f"{stack.project}_{item.volume}")
-    names += [volume.fixed_name or f"{stack.project}_{volume.name}" for volume in stack.volumes if not volume.external]
-    return names
+    return [f"{stack.project}_edge-routes", f"{stack.project}_edge-acme", *stack.volume_names().values()]
 
 
 def _platform(stack: Stack, revisions: dict[str, str]) -> list[ServiceFacts]:

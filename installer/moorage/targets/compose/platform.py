@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from moorage.app.adopted_postgres import INIT_FOLDER
+from moorage.app.model import Carried
 from moorage.assets import asset
 from moorage.formats import dump_env, dump_yaml
 from moorage.quantities import MEBIBYTE, format_cpu
@@ -74,23 +76,47 @@ def _traefik(stack: Stack) -> dict[str, Any]:
 
 def _bind(source: str, target: str) -> dict[str, Any]:
     place = source if source.startswith("/") else from_compose_folder(source.removeprefix("./"))
-    return {"type": "bind", "source": place, "target": target, "read_only": True, "bind": {"create_host_path": False}}
+    return _mounted(place, target)
+
+
+def _mounted(source: str, target: str) -> dict[str, Any]:
+    """A file or folder seen from the compose folder, read-only."""
+    return {"type": "bind", "source": source, "target": target, "read_only": True, "bind": {"create_host_path": False}}
 
 
 def _postgres(settings: BundledPostgres) -> dict[str, Any]:
     data = _extends("postgres.yaml", "postgres")
     data["networks"] = {DATA_NETWORK: {"aliases": list(settings.aliases)} if settings.aliases else {}}
-    data["volumes"] = [{"type": "volume", "source": settings.volume, "target": settings.data_path}]
+    data["volumes"] = [
+        {"type": "volume", "source": settings.volume, "target": settings.data_path},
+        *_first_start(settings),
+        *_host_files(settings.carried),
+    ]
     if settings.environment:
         data["environment"] = dict(sorted(settings.environment.items()))
-    return data
+    return {**data, **settings.carried.settings}
+
+
+def _first_start(settings: BundledPostgres) -> list[dict[str, Any]]:
+    """The files of the first start: as a folder of our own, or one by one beside those that the image brings."""
+    if settings.init_covers_image:
+        return [_mounted("./postgres/init", INIT_FOLDER)]
+    names = sorted({path.partition("/")[0] for path in settings.init_files})
+    return [_mounted(f"./postgres/init/{name}", f"{INIT_FOLDER}/{name}") for name in names]
+
+
+def _host_files(carried: Carried) -> list[dict[str, Any]]:
+    return [_bind(mount.source, mount.target) for mount in carried.host_files]
 
 
 def _redis(settings: BundledRedis) -> dict[str, Any]:
     data = _extends("redis.yaml", "redis")
     data["networks"] = {DATA_NETWORK: {"aliases": list(settings.aliases)} if settings.aliases else {}}
-    data["volumes"] = [{"type": "volume", "source": settings.volume, "target": "/data"}]
-    return data
+    data["volumes"] = [
+        {"type": "volume", "source": settings.volume, "target": "/data"},
+        *_host_files(settings.carried),
+    ]
+    return {**data, **settings.carried.settings}
 
 
 def parameters(stack: Stack) -> dict[str, str]:
@@ -166,7 +192,8 @@ def _add_postgres(settings: BundledPostgres, public: Tree, private: Tree) -> Non
     if settings.user_is_superuser:
         public.add("compose/postgres/init/.keep", "")
         for path, content in settings.init_files.items():
-            public.add(f"compose/postgres/init/{path}", content, 0o755 if path.endswith(".sh") else 0o644)
+            mode = 0o755 if path in settings.init_executable else 0o644
+            public.add(f"compose/postgres/init/{path}", content, mode)
     else:
         public.add("compose/postgres/init/10-roles.sql", render_template("postgres/roles.sql.j2", view))
     private.add("files/postgres_password", settings.password.reveal(), 0o600)

@@ -269,12 +269,7 @@ def _readme_view(stack: Stack, builds: bool) -> dict[str, Any]:
         if isinstance(item, (BundledPostgres, BundledRedis))
     ]
     rows += [(service.name, service.image, service.limits, service.logs) for service in stack.services]
-    volumes = [volume.fixed_name or f"{stack.project}_{volume.name}" for volume in stack.volumes]
-    volumes += [
-        f"{stack.project}_{item.volume}"
-        for item in (stack.postgres, stack.redis)
-        if isinstance(item, (BundledPostgres, BundledRedis))
-    ]
+    volumes = [*stack.volume_names().values(), *(volume.fixed_name for volume in stack.volumes if volume.external)]
     return {
         "project": stack.project,
         "app_words": f" and the app `{stack.app}`",
