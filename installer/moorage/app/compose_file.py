@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from moorage.app.model import App, AppNetwork, AppVolume
 from moorage.app.reader import Reader
 from moorage.app.services import ServiceReader
 from moorage.config import rules
-from moorage.formats import Document
+from moorage.formats import Document, KeyPath
 from moorage.sensitive import Text
 from moorage.words import nearest
 
+_OUR_SERVICES = ("traefik", "edge-routes", "socket-proxy")
+_OUR_VOLUMES = ("edge-routes", "edge-acme")
+_VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
@@ -79,12 +83,19 @@ def read_app(
     return app
 
 
+def _required_services(app: App) -> tuple[str, ...]:
+    """The databases that moorage brings under fixed names."""
+    requires = app.extension.requires
+    wanted = {"postgres": requires.postgres, "redis": requires.redis}
+    return tuple(name for name, need in wanted.items() if need is not None)
+
+
 def _check_service_name(name: str, path: tuple[str, ...], reader: Reader) -> None:
     try:
         rules.name(name.replace("_", "-"))
     except ValueError as error:
         reader.report(path, f"a service name {error}", of_key=True)
-    if name in ("traefik", "edge-routes", "socket-proxy"):
+    if name in _OUR_SERVICES:
         reader.report(
             path,
             "is the name of a service that moorage brings itself",
@@ -110,17 +121,45 @@ def _read_volumes(value: Any, app: App, reader: Reader) -> None:
         driver = reader.text(kept.get("driver"), (*path, "driver"), "local")
         if driver != "local":
             reader.report((*path, "driver"), "only `local` volumes exist on one server", value=driver)
-        external = kept.get("external")
+        fixed_name, external = _read_volume_name(name, kept, path, reader)
+        _check_volume_name(name, fixed_name, app, path, reader)
         app.volumes[name] = AppVolume(
             name,
-            reader.text(kept.get("name"), (*path, "name")) or (name if external is True else ""),
-            reader.boolean(external, (*path, "external")) if not isinstance(external, dict) else True,
+            fixed_name,
+            external,
             {
                 key: reader.text(item, (*path, "labels"))
                 for key, item in reader.pairs(kept.get("labels"), (*path, "labels")).items()
             },
             reader.model(VolumeExtension, kept.get("x-moorage"), (*path, "x-moorage")),
         )
+
+
+def _read_volume_name(name: str, kept: Mapping[str, Any], path: KeyPath, reader: Reader) -> tuple[str, bool]:
+    """What Docker calls the volume (empty: as the deployment has it), and whether somebody else made it."""
+    external = kept.get("external")
+    written = reader.text(kept.get("name"), (*path, "name"))
+    if isinstance(external, dict):
+        # The form of Compose's version 2: `external: {name: …}`.
+        inner = reader.keys(external, (*path, "external"), subset.EXTERNAL_VOLUME, f"volume {name}")
+        old = reader.text(inner.get("name"), (*path, "external", "name"))
+        if old and written and old != written:
+            reader.report((*path, "external", "name"), f"names another volume than `name: {written}`", value=old)
+        return old or written or name, True
+    is_external = reader.boolean(external, (*path, "external"))
+    return written or (name if is_external else ""), is_external
+
+
+def _check_volume_name(name: str, fixed_name: str, app: App, path: KeyPath, reader: Reader) -> None:
+    if name in (*_OUR_VOLUMES, *(f"{service}-data" for service in _required_services(app))):
+        reader.report(
+            path, "is the name of a volume that moorage brings itself", hint="choose another name", of_key=True
+        )
+    for written, where in ((name, path), (fixed_name, (*path, "name"))):
+        if written and not _VOLUME_NAME.fullmatch(written):
+            rule = "a volume name must consist of letters, digits, dots, dashes and underscores"
+            reader.report(where, rule, value=written, of_key=where == path)
+            break
 
 
 def _check_references(app: App, reader: Reader) -> None:
@@ -141,6 +180,13 @@ def _check_references(app: App, reader: Reader) -> None:
                 suggestion=nearest(other, app.services),
             )
     for name, job in app.extension.jobs.items():
+        if name in (*app.services, *_OUR_SERVICES, *_required_services(app)):
+            reader.report(
+                ("x-moorage", "jobs", name),
+                "is the name of a service; a job is a container of its own and needs its own name",
+                hint=f"for instance `{name}-job`",
+                of_key=True,
+            )
         if job.service not in app.services:
             reader.report(
                 ("x-moorage", "jobs", name, "service"),

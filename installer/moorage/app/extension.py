@@ -190,7 +190,9 @@ class ServiceExtension(Model):
     )
     health: Health | None = Field(None, description="How to see that it works.")
     resources: SizesExtension = SizesExtension()
-    replicas: dict[Target, int] = Field(default_factory=dict, description="How many containers run, per target.")
+    replicas: dict[Target, Annotated[int, Field(ge=0, le=50)]] = Field(
+        default_factory=dict, description="How many containers run, per target."
+    )
     rollout: Literal["rolling", "recreate"] | None = Field(
         None,
         description="`rolling`: the new container starts beside the old one. Default rolling for routed services without writable volumes.",

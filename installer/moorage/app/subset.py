@@ -197,6 +197,8 @@ VOLUME = {
     "external": _kept("`init` and `check` make sure that it exists"),
 }
 
+EXTERNAL_VOLUME = {"name": _kept("the old form of `name`")}
+
 NETWORK = {
     "name": _adapted("networks are named after the deployment"),
     "driver": _adapted("only `bridge`"),
@@ -265,6 +267,7 @@ LEVELS = {
     "healthcheck": HEALTHCHECK,
     "deploy": DEPLOY,
     "volume": VOLUME,
+    "volume, external": EXTERNAL_VOLUME,
     "network": NETWORK,
     "config and secret": FILE_OBJECT,
     "configs and secrets of a service": FILE_OBJECT_MOUNT,
