@@ -144,7 +144,9 @@ def uninstall(
     kept = ["volumes", "secrets", "moorage.yaml"]
     if purge:
         gone += [f"volume {name}" for name in facts.volumes] + ["secrets", "releases", "rendered files"]
-        kept = ["moorage.yaml", "the recovery key: backups elsewhere can't be read without it"]
+        # What somebody else made is not ours to delete; Compose leaves it as well.
+        kept = ["moorage.yaml", *(f"the external volume {name}" for name in facts.external_volumes)]
+        kept.append("the recovery key: backups elsewhere can't be read without it")
     console.action(f"removing: {', '.join(gone)}")
     console.detail(f"staying: {', '.join(kept)}")
     if dry_run:
@@ -161,8 +163,6 @@ def uninstall(
         for release in releases.all():
             images.forget(docker, facts.project, release.id, release.images)
         if purge:
-            for name in facts.external_volumes:
-                docker.docker("volume", "rm", name, check=False)
             for place_gone in (folder / "releases" / environment, folder / "secrets" / environment, place.rendered):
                 shutil.rmtree(place_gone, ignore_errors=True)
     console.success(
