@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from moorage.app.adopted_postgres import AdoptedPostgres, read_postgres
 from moorage.app.adopted_redis import AdoptedRedis, read_redis
-from moorage.app.adoption_rules import Unadoptable
-from moorage.app.images import image_kind
+from moorage.app.adoption_rules import Unadoptable, volume_name
+from moorage.app.images import image_kind, postgres_data_folder, postgres_major
 from moorage.app.model import App, AppService, AppVolume, Notice, Sizes, VolumeMount
+from moorage.config.schema import Target
 
 __all__ = ["AdoptedPostgres", "AdoptedRedis", "Adoption", "adopt"]
 
@@ -28,12 +29,13 @@ class Adoption:
     names: dict[str, str] = field(default_factory=dict)
 
 
-def adopt(app: App, default_postgres: str, default_redis: str, target: str = "compose") -> Adoption:
+def adopt(app: App, default_postgres: str, default_redis: str, target: Target = "compose") -> Adoption:
     """Take adoptable services out of `app.services`. The defaults fill in a missing version."""
     adoption = Adoption()
     for service in list(app.services.values()):
         kind = image_kind(service.image) if service.image else ""
         if kind not in app.adoptable:
+            _keep_data(app, service, kind, target)
             continue
         try:
             _check_alone(adoption, service, kind, target)
@@ -43,22 +45,49 @@ def adopt(app: App, default_postgres: str, default_redis: str, target: str = "co
                 adoption.redis = read_redis(app, service, default_redis)
         except Unadoptable as reason:
             _leave(app, service, str(reason))
+            _keep_data(app, service, kind, target)
             continue
         _take_over(app, service, kind)
         adoption.names[service.name] = kind
     return adoption
 
 
-def _check_alone(adoption: Adoption, service: AppService, kind: str, target: str) -> None:
+def _check_alone(adoption: Adoption, service: AppService, kind: str, target: Target) -> None:
     """Raise Unadoptable for a service that doesn't run here, is built, or is the second of its kind."""
     if service.build is not None:
         raise Unadoptable("its image is built from the app's own sources")
-    if service.profiles or target not in service.extension.targets or service.replicas == 0:
-        raise Unadoptable("it does not run here")
-    if service.extension.replicas.get(target) == 0 or service.extension.build_only:
+    if not _runs_here(service, target):
         raise Unadoptable("it does not run here")
     if getattr(adoption, kind) is not None:
         raise Unadoptable(f"another {kind} is already run by moorage")
+
+
+def _runs_here(service: AppService, target: Target) -> bool:
+    is_off = service.replicas == 0 or service.extension.replicas.get(target) == 0
+    return not (is_off or service.profiles or service.extension.build_only or target not in service.extension.targets)
+
+
+def _keep_data(app: App, service: AppService, kind: str, target: Target) -> None:
+    """Give a database without a volume the one that it has when it is adopted.
+
+    Its image would make one without a name, which `down` loses; and whoever changes a setting, so that the
+    database is no longer adopted, must find the same data.
+    """
+    version = postgres_major(service.image) if kind == "postgres" else None
+    place = postgres_data_folder(version) if version else "/data" if kind == "redis" else ""
+    if not place or service.build is not None or not _runs_here(service, target) or _has_data_place(service, place):
+        return
+    name = volume_name(app, service, None)
+    app.volumes.setdefault(name, AppVolume(name))
+    app.services[service.name] = replace(service, mounts=(*service.mounts, VolumeMount(name, place)))
+    _notice(app, service, f"has no volume for its data; `{name}` is made for it, so that an update keeps it")
+
+
+def _has_data_place(service: AppService, place: str) -> bool:
+    """Whether the file itself says where the data lies."""
+    return "PGDATA" in service.environment or any(
+        f"{mount.target}/".startswith(f"{place}/") or place.startswith(f"{mount.target}/") for mount in service.mounts
+    )
 
 
 def _leave(app: App, service: AppService, reason: str) -> None:

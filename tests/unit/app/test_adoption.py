@@ -9,7 +9,7 @@ import pytest
 
 from moorage import flow
 from moorage.app.adoption import AdoptedPostgres, AdoptedRedis, Adoption, adopt
-from moorage.app.model import App
+from moorage.app.model import App, VolumeMount
 from moorage.quantities import MEBIBYTE
 from moorage.sensitive import Sensitive, reveal
 from tests.unit.given import app, compose_of, deployment, folder_with, rendering, rules_of
@@ -701,3 +701,40 @@ def test_an_adopted_redis_keeps_the_names_that_links_give_it(tmp_path: Path) -> 
 def test_options_of_redis_are_understood_or_left_alone(options: str, adopted: bool, tmp_path: Path) -> None:
     adoption, _ = outcome(tmp_path, {"cache": {"image": "redis:7", "command": f"redis-server {options}"}})
     assert (adoption.redis is not None) == adopted
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"image": "postgres:16", "environment": PASSWORD, "user": "999"}, "/var/lib/postgresql/data"),
+        ({"image": "postgres:18", "environment": PASSWORD, "user": "999"}, "/var/lib/postgresql"),
+        ({"image": "redis:7", "command": "redis-server --port 6380"}, "/data"),
+    ],
+)
+def test_a_database_that_is_no_longer_adopted_finds_its_data(keys: Any, place: str, tmp_path: Path) -> None:
+    usual = {key: value for key, value in keys.items() if key in ("image", "environment")}
+    adoption, _ = outcome(tmp_path, {"db": usual})
+    adopted = adoption.postgres or adoption.redis
+    assert adopted is not None
+    _, found = outcome(tmp_path, {"db": keys})
+    assert found.services["db"].mounts == (VolumeMount(adopted.volume, place),)
+    assert adopted.volume in found.volumes
+    _, forbidden = outcome(tmp_path, {"db": usual}, adoptable=frozenset())
+    assert forbidden.services["db"].mounts == (VolumeMount(adopted.volume, place),)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"tmpfs": "/var/lib/postgresql/data"},
+        {"volumes": ["data:/var/lib/postgresql"]},
+        {"volumes": ["data:/x"], "environment": {**PASSWORD, "PGDATA": "/x"}},
+        {"profiles": ["test"]},
+        {"build": "."},
+        {"image": "postgres:bookworm"},
+    ],
+)
+def test_a_database_that_says_where_its_data_lies_is_believed(keys: Any, tmp_path: Path) -> None:
+    usual = {"image": "postgres:16", "environment": PASSWORD, "user": "999"}
+    _, found = outcome(tmp_path, {"db": {**usual, **keys}}, top={"volumes": {"data": None}})
+    assert "db-data" not in found.volumes
