@@ -194,7 +194,7 @@ VOLUME = {
     "labels": _kept(""),
     "driver": _adapted("only `local`"),
     "driver_opts": _refused("the volume's place differs per host; mount the disk where Docker keeps its volumes"),
-    "external": _kept("`init` and `check` make sure that it exists"),
+    "external": _kept("somebody else made it: `check` and `up` make sure that it exists, nothing ever deletes it"),
 }
 
 EXTERNAL_VOLUME = {"name": _kept("the old form of `name`")}

@@ -101,6 +101,7 @@ class Needs:
     log_budget: int
     volumes: tuple[str, ...]
     services: tuple[ServiceNeed, ...] = field(default_factory=tuple)
+    external_volumes: tuple[str, ...] = ()
     pull: str = "missing"
     creates_containers: bool = False
     networks_per_project: bool = False

@@ -24,7 +24,7 @@ class VolumeFacts:
 
 def check(needs: Needs, engine: Engine) -> tuple[Finding, ...]:
     """Look whose the volumes are and judge."""
-    return judge(gather(needs.volumes, engine), needs)
+    return judge(gather((*needs.volumes, *needs.external_volumes), engine), needs)
 
 
 def gather(names: Sequence[str], engine: Engine) -> VolumeFacts:
@@ -57,22 +57,29 @@ def judge(facts: VolumeFacts, needs: Needs) -> tuple[Finding, ...]:
     if facts.error:
         fix = f"`docker volume ls --filter name={needs.project}` must show nothing, or volumes of this deployment"
         return (warning(NAME, f"whose the volumes are is not known: {facts.error}", fix),)
-    foreign = tuple(_foreign(facts, needs))
-    if foreign:
-        return foreign
-    return (ok(NAME, f"{len(facts.owners)} of {len(needs.volumes)} exist, none of another deployment"),)
+    wrong = (*_foreign(facts, needs), *_missing(facts, needs))
+    if wrong:
+        return wrong
+    count = len(set(facts.owners) - set(needs.external_volumes))
+    return (ok(NAME, f"{count} of {len(needs.volumes)} exist, none of another deployment"),)
+
+
+def _missing(facts: VolumeFacts, needs: Needs) -> Iterator[Finding]:
+    for name in sorted(set(needs.external_volumes) - set(facts.owners)):
+        fix = f"write its right name in the Compose file, or begin with an empty one: `docker volume create {name}`"
+        yield failure(NAME, f"the external volume {name} does not exist", fix)
 
 
 def _foreign(facts: VolumeFacts, needs: Needs) -> Iterator[Finding]:
     for name, owner in sorted(facts.owners.items()):
         # The routes are written anew by every `up`: their volume has no label, and nothing to lose.
-        if owner == needs.deployment_id or name == f"{needs.project}_{EDGE_ROUTES}":
+        if owner == needs.deployment_id or name in (f"{needs.project}_{EDGE_ROUTES}", *needs.external_volumes):
             continue
         if owner:
             text = f"{name} belongs to another deployment ({owner}, this one is {needs.deployment_id})"
             way = "put that deployment's `secrets/` folder back here, or choose another `name`"
         else:
             text = f"{name} exists and belongs to no deployment of moorage"
-            way = "choose another `name`"
+            way = f"to use its data, write `external: true` and `name: {name}` at that volume of the Compose file; else choose another `name`"
         fix = f"{way}; only if its data is rubbish: `docker volume rm {name}`"
         yield failure(NAME, text, fix, ("name",))

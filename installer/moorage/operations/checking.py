@@ -85,6 +85,7 @@ def needs_of(deployment: flow.Deployment) -> Needs:
         minimum_disk=stack.minimum_disk,
         log_budget=stack.logs_total,
         volumes=facts.volumes,
+        external_volumes=facts.external_volumes,
         services=tuple(
             ServiceNeed(item.name, item.image, item.builds, *_docker_access(deployment, item.name))
             for item in facts.services

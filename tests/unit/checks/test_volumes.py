@@ -37,7 +37,8 @@ SILENT = (
             (
                 "failure",
                 "acme_postgres-data exists and belongs to no deployment of moorage",
-                "choose another `name`; only if its data is rubbish: `docker volume rm acme_postgres-data`",
+                "to use its data, write `external: true` and `name: acme_postgres-data` at that volume of the Compose "
+                "file; else choose another `name`; only if its data is rubbish: `docker volume rm acme_postgres-data`",
             ),
         ),
         (
@@ -53,6 +54,27 @@ SILENT = (
 )
 def test_judge(facts: VolumeFacts, expected: tuple[str, str, str]) -> None:
     assert lines(volumes.judge(facts, needs())) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected"),
+    [
+        ({"theirs": ""}, ("ok", "0 of 2 exist, none of another deployment", "")),
+        ({"theirs": "bbbbbbbbbbbb", DATA: OURS}, ("ok", "1 of 2 exist, none of another deployment", "")),
+        (
+            {DATA: OURS},
+            (
+                "failure",
+                "the external volume theirs does not exist",
+                "write its right name in the Compose file, or begin with an empty one: `docker volume create theirs`",
+            ),
+        ),
+    ],
+)
+def test_an_external_volume_must_exist_and_may_be_anybodys(
+    owners: dict[str, str], expected: tuple[str, str, str]
+) -> None:
+    assert lines(volumes.judge(VolumeFacts(owners), needs(external_volumes=("theirs",)))) == [expected]
 
 
 def test_a_foreign_volume_leads_to_the_name() -> None:
