@@ -54,6 +54,12 @@ def file_names_below(folder: Path) -> Iterator[str]:
         yield path.name
 
 
+def empty_folders(folder: Path) -> list[str]:
+    """Folders below a folder that has been copied and that hold nothing: a copy has no place for them."""
+    inner = (path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir()))
+    return sorted(path.relative_to(folder).as_posix() for path in inner)
+
+
 def copy(place: Path) -> Copy:
     """Read a file or everything below a folder. Raises Uncopyable."""
     found = _files_below(place) if place.is_dir() else iter([("", place)])

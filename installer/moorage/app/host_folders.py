@@ -90,6 +90,9 @@ class HostFolderReader:
         if not read_only:
             what = f"the folder with {plural(len(copy.files), 'file')}"
             self._notice(service, f"{what} {source} is mounted read-only, as a copy taken at each render")
+        empty = copies.empty_folders(place)
+        if empty:
+            self._notice(service, f"empty folders are left out of the copy of {source}: {', '.join(empty)}")
         return FileMount(slug(source), target, copy.files, copy.executable)
 
     def _looks_like_data(self, source: str, target: str) -> bool:

@@ -628,3 +628,9 @@ def test_a_config_that_is_a_program_can_be_run(tmp_path: Path) -> None:
     declared = {"c": {"content": "#!/bin/sh"}}
     assert objects(tmp_path, "configs", {"source": "c", "mode": 0o555}, declared).executable == {""}
     assert objects(tmp_path, "configs", {"source": "c", "mode": 0o444}, declared).executable == frozenset()
+
+
+def test_empty_folders_in_a_copy_are_told(tmp_path: Path) -> None:
+    files: dict[str, str | bytes | None] = {"conf/a": "1", "conf/sites/on": None}
+    _, around = read_service(tmp_path, {"volumes": ["./conf:/conf:ro"]}, files=files)
+    assert [notice.text for notice in around.notices] == ["empty folders are left out of the copy of ./conf: sites/on"]
