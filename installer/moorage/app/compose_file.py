@@ -18,7 +18,6 @@ from moorage.sensitive import Text
 from moorage.words import nearest
 
 _OUR_SERVICES = ("traefik", "edge-routes", "socket-proxy")
-_OUR_VOLUMES = ("edge-routes", "edge-acme")
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
@@ -83,13 +82,6 @@ def read_app(
     return app
 
 
-def _required_services(app: App) -> tuple[str, ...]:
-    """The databases that moorage brings under fixed names."""
-    requires = app.extension.requires
-    wanted = {"postgres": requires.postgres, "redis": requires.redis}
-    return tuple(name for name, need in wanted.items() if need is not None)
-
-
 def _check_service_name(name: str, path: tuple[str, ...], reader: Reader) -> None:
     try:
         rules.name(name.replace("_", "-"))
@@ -122,7 +114,7 @@ def _read_volumes(value: Any, app: App, reader: Reader) -> None:
         if driver != "local":
             reader.report((*path, "driver"), "only `local` volumes exist on one server", value=driver)
         fixed_name, external = _read_volume_name(name, kept, path, reader)
-        _check_volume_name(name, fixed_name, app, path, reader)
+        _check_volume_name(name, fixed_name, path, reader)
         app.volumes[name] = AppVolume(
             name,
             fixed_name,
@@ -150,11 +142,7 @@ def _read_volume_name(name: str, kept: Mapping[str, Any], path: KeyPath, reader:
     return written or (name if is_external else ""), is_external
 
 
-def _check_volume_name(name: str, fixed_name: str, app: App, path: KeyPath, reader: Reader) -> None:
-    if name in (*_OUR_VOLUMES, *(f"{service}-data" for service in _required_services(app))):
-        reader.report(
-            path, "is the name of a volume that moorage brings itself", hint="choose another name", of_key=True
-        )
+def _check_volume_name(name: str, fixed_name: str, path: KeyPath, reader: Reader) -> None:
     for written, where in ((name, path), (fixed_name, (*path, "name"))):
         if written and not _VOLUME_NAME.fullmatch(written):
             rule = "a volume name must consist of letters, digits, dots, dashes and underscores"
@@ -180,13 +168,6 @@ def _check_references(app: App, reader: Reader) -> None:
                 suggestion=nearest(other, app.services),
             )
     for name, job in app.extension.jobs.items():
-        if name in (*app.services, *_OUR_SERVICES, *_required_services(app)):
-            reader.report(
-                ("x-moorage", "jobs", name),
-                "is the name of a service; a job is a container of its own and needs its own name",
-                hint=f"for instance `{name}-job`",
-                of_key=True,
-            )
         if job.service not in app.services:
             reader.report(
                 ("x-moorage", "jobs", name, "service"),

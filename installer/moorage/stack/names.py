@@ -123,25 +123,28 @@ def _taken_names(app: App, platform: dict[str, str]) -> Iterator[Problem]:
         taken = "a service" if name in app.services else platform.get(name)
         if taken:
             yield _problem(
-                app, ("x-moorage", "jobs", name), f"has the name of {taken} too", "rename the job", of_key=True
+                app,
+                ("x-moorage", "jobs", name),
+                f"has the name of {taken} too",
+                f"rename the job, for instance `{name}-job`",
+                of_key=True,
             )
 
 
 def _platform_volumes(loaded: LoadedConfig, app: App, adoption: Adoption) -> dict[str, str]:
-    """The names of the volumes that moorage brings, and whose they are."""
+    """The names of the volumes that moorage brings, and whose they are; an adopted database keeps the app's own."""
     found = dict.fromkeys(edge_platform.VOLUMES, "the proxy")
     bundled = _bundled(loaded, app, adoption)
-    if "postgres" in bundled:
-        name = adoption.postgres.volume if adoption.postgres else postgres_platform.VOLUME
-        found[name] = "the Postgres that moorage runs"
-    if "redis" in bundled:
-        found[adoption.redis.volume if adoption.redis else redis_platform.VOLUME] = "the Redis that moorage runs"
+    if "postgres" in bundled and adoption.postgres is None:
+        found[postgres_platform.VOLUME] = "the Postgres that moorage runs"
+    if "redis" in bundled and adoption.redis is None:
+        found[redis_platform.VOLUME] = "the Redis that moorage runs"
     return found
 
 
 def _taken_volumes(app: App, platform: dict[str, str]) -> Iterator[Problem]:
-    """A volume of the app that is the platform's too would mix their files."""
-    for name in app.volumes:
+    """A volume of the app's file that is the platform's too would mix their files."""
+    for name in app.document.value.get("volumes") or ():
         if name in platform:
             yield _problem(
                 app,

@@ -204,12 +204,6 @@ def test_what_is_wrong_in_a_services_extension_is_refused_under_its_key(block: A
     assert all(problem.place.line >= 3 for problem in found.problems)
 
 
-@pytest.mark.parametrize("name", ["web", "traefik", "edge-routes"])
-def test_a_job_with_the_name_of_a_service_is_refused(name: str) -> None:
-    job = {"service": "web", "command": ["x"], "run": "manual"}
-    assert app(Path(), {"x-moorage": {"jobs": {name: job}}, **WEB}).problems
-
-
 def test_a_negative_number_of_replicas_is_refused() -> None:
     assert app(Path(), {"services": {"web": {"image": "x", "x-moorage": {"replicas": {"compose": -1}}}}}).problems
 
@@ -310,26 +304,9 @@ def test_every_form_of_an_external_volume_is_read(settings: Any, name: str) -> N
         ("v", {"external": {"nmae": "real"}}),
         ("v", {"name": "no/name"}),
         ("a b", None),
-        ("edge-acme", None),
-        ("edge-routes", None),
     ],
 )
 def test_a_volume_whose_name_cannot_be_is_refused(name: str, settings: Any) -> None:
     (problem,) = app(Path(), {**WEB, "volumes": {name: settings}}).problems
     assert problem.key.startswith(f"volumes.{name}")
     assert problem.place.line
-
-
-@pytest.mark.parametrize("kind", ["postgres", "redis"])
-def test_names_of_a_required_database_are_taken(kind: str) -> None:
-    job = {"service": "web", "command": ["x"], "run": "manual"}
-    block = {"requires": {kind: {}}, "jobs": {kind: job}}
-    found = app(Path(), {"x-moorage": block, **WEB, "volumes": {f"{kind}-data": None}})
-    assert [problem.key for problem in found.problems] == [f"volumes.{kind}-data", f"x-moorage.jobs.{kind}"]
-    assert app(Path(), {"x-moorage": {"jobs": {kind: job}}, **WEB, "volumes": {f"{kind}-data": None}}).problems == []
-
-
-@pytest.mark.parametrize(("count", "fine"), [(-1, False), (51, False), (1.5, False), (0, True), (3, True)])
-def test_a_number_of_replicas_is_as_in_moorage_yaml(count: Any, fine: bool) -> None:
-    content = {"services": {"web": {"image": "x", "x-moorage": {"replicas": {"compose": count}}}}}
-    assert (app(Path(), content).problems == []) == fine
