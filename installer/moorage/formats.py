@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from moorage.documents import Document, KeyPath, dotted
-from moorage.yaml_reading import parse_yaml, read_yaml
+from moorage.yaml_reading import is_file, parse_yaml, read_yaml
 
 __all__ = [
     "Document",
@@ -19,7 +19,9 @@ __all__ = [
     "dotted",
     "dump_env",
     "dump_json",
+    "dump_scalar",
     "dump_yaml",
+    "is_file",
     "parse_yaml",
     "read_yaml",
     "show_number",
@@ -61,6 +63,24 @@ def dump_yaml(value: Any, header: str = "") -> str:
     body = str(yaml.dump(value, Dumper=_StableDumper, sort_keys=False, allow_unicode=True, width=110))
     comment = "".join(f"# {line}".rstrip() + "\n" for line in header.splitlines())
     return comment + body
+
+
+class _OneLineDumper(_StableDumper):
+    """Writes a text into one line, whatever it consists of."""
+
+
+def _represent_in_one_line(dumper: Any, text: str) -> Any:
+    style = '"' if text.splitlines() not in ([], [text]) else "'" if _reads_as_another_type(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_OneLineDumper.add_representer(str, _represent_in_one_line)
+
+
+def dump_scalar(text: str) -> str:
+    """A text as YAML in one line, quoted where a reader would take it for something else, also inside of `{…}`."""
+    line = str(yaml.dump([text], Dumper=_OneLineDumper, allow_unicode=True, width=1 << 30, default_flow_style=True))
+    return line.rstrip("\n").removeprefix("[").removesuffix("]")
 
 
 def dump_json(value: Any) -> str:

@@ -13,7 +13,8 @@ from moorage.app.env_file import read_env_file
 from moorage.app.images import NOT_HTTP, image_kind
 from moorage.app.interpolation import Reference, TemplateError, parse_template, references
 from moorage.app.model import App, Notice
-from moorage.app.variables import PLATFORM_NAMES, looks_secret
+from moorage.app.secrecy import looks_secret
+from moorage.app.variables import PLATFORM_NAMES
 from moorage.assets import asset, builtin_apps
 from moorage.errors import InputError, Place, Problem
 from moorage.formats import Document, read_yaml

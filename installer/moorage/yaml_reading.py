@@ -62,6 +62,14 @@ for _tag, _pattern, _first in (
     _CoreSchemaLoader.add_implicit_resolver(f"{_STANDARD_TAG}{_tag}", _pattern, _first)
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file stands there; a name that no file system can hold is none, and no error."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_yaml(path: Path, name: str = "") -> Document:
     """Read a YAML file; `name` is what messages call it. Raises InputError with the place of a syntax error."""
     shown = name or path.name

@@ -197,42 +197,49 @@ def test_a_command_line_is_split_the_same(key: str, tmp_path: Path) -> None:
     assert {name: list(getattr(service, key)) for name, service in app(tmp_path, content).services.items()} == theirs
 
 
-@pytest.mark.parametrize(
-    "ports",
-    [
-        [
-            "80",
-            ":81",
-            "127.0.0.1:8080:80",
-            "127.0.0.1::82",
-            "[::1]:8080:80",
-            "3000-3002",
-            "9090-9091:8080-8081",
-            "127.0.0.1:53:53/udp",
-        ],
-        pytest.param(
-            ["8080:80", "2222:22", "53:53/udp"],
-            marks=pytest.mark.xfail(strict=True, reason="the host's port is taken for an address"),
-        ),
-    ],
-)
-def test_ports_are_read_the_same(ports: list[str], tmp_path: Path) -> None:
-    content = {"services": {f"s{number}": {"image": "x", "ports": [port]} for number, port in enumerate(ports)}}
+PORTS: list[Any] = [
+    "80", 80, ":81", "8080:80", "2222:22", "53:53/udp", "8080:80/TCP", "08080:080", "127.0.0.1:8080:80", "127.0.0.1::82", "0.0.0.0:80:80",
+    "[::1]:8080:80", "[::1]::80", "[::]:8080:80", "[127.0.0.1]:80:80", "3000-3002", "9090-9091:8080-8081", "127.0.0.1:53:53/udp", "8080-8080:80",
+    "3000-3005:80", "127.0.0.1:3000-3005:80", "3000-3001:80-80", "0:80", "20000-20300:20000-20300/udp",
+    {"target": 80}, {"target": "80"}, {"target": 80, "published": 8080}, {"target": 80, "published": ""}, {"target": 80, "published": "8080-8090"},
+    {"target": 80, "published": "80", "host_ip": "::1", "protocol": "udp", "mode": "host", "name": "x", "app_protocol": "http"}, {"target": 80, "x-y": 1},
+]  # fmt: skip
+NO_PORTS: list[Any] = [
+    "::1:8080:80", "::8080:80", "8080:80:90", "1.2.3:80:90", "...:80:90", "300.1.1.1:80:90", "[:]:80:90", "localhost:80:80", "*:80:80",
+    "8080:80/icmp", "8080:", "0", "65536", "8080-8090:80-81", "20000-20003:80-81", "90-80", "80-", "-80", " 80", " 8080:80 ", "80.0", "+80:80", True,
+    1.5, {"target": "80-81"}, {"published": 80}, {"target": "0x50"}, {"target": 80, "nonsense": 1},
+]  # fmt: skip
+
+
+def test_ports_are_read_the_same(tmp_path: Path) -> None:
+    content = {"services": {f"s{number}": {"image": "x", "ports": [port]} for number, port in enumerate(PORTS)}}
     theirs = {
         name: {
-            (item["target"], item.get("published"), item.get("protocol", "tcp"), item.get("host_ip", ""))
+            # Of a range of host ports for one container port Compose takes any, we name the first.
+            (item["target"], _first(item.get("published")), item.get("protocol", "tcp"), item.get("host_ip", ""))
             for item in service["ports"]
         }
         for name, service in config(tmp_path, content)["services"].items()
     }
+    found = app(tmp_path, content)
+    assert found.problems == []
     ours = {
-        name: {
-            (item.container_port, None if item.host_port is None else str(item.host_port), item.protocol, item.address)
-            for item in service.ports
-        }
-        for name, service in app(tmp_path, content).services.items()
+        name: {(item.container_port, item.host_port, item.protocol, item.address) for item in service.ports}
+        for name, service in found.services.items()
     }
     assert ours == theirs
+
+
+def _first(published: str | None) -> int | None:
+    return int((published or "0").partition("-")[0]) or None
+
+
+@pytest.mark.parametrize("port", NO_PORTS)
+def test_what_is_no_port_to_compose_is_none_to_us(port: Any, tmp_path: Path) -> None:
+    content = {"services": {"web": {"image": "x", "ports": [port]}}}
+    with pytest.raises(Refused):
+        config(tmp_path, content)
+    assert app(tmp_path, content).problems
 
 
 # Env files.

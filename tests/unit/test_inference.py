@@ -107,10 +107,6 @@ def test_closed_ports_are_told_with_the_line_that_opens_them(tmp_path: Path) -> 
     assert "443" not in text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the host's port is lost while reading `2222:22`: the line proposes port 22, which is the server's own SSH",
-)
 def test_the_line_that_opens_a_port_names_the_port_of_the_host(tmp_path: Path) -> None:
     services = {"web": web(ports=["80:80"]), "git": web(ports=["2222:22"])}
     assert "publish: [{service: git, port: 2222, target: 22}]" in "\n".join(look(tmp_path, services, "web:80").comments)

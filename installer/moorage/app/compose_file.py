@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from moorage.app import subset
+from moorage.app.dependencies import check_dependencies
 from moorage.app.extension import AppExtension, VolumeExtension
 from moorage.app.model import App, AppNetwork, AppVolume
 from moorage.app.reader import Reader
 from moorage.app.services import ServiceReader
 from moorage.config import rules
-from moorage.formats import Document, KeyPath
+from moorage.formats import Document, KeyPath, is_file
 from moorage.sensitive import Text
 from moorage.words import nearest
 
@@ -24,9 +25,7 @@ _FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-com
 
 def find_compose_file(path: Path) -> Path | None:
     """The Compose file itself, or the one in a folder by its usual names."""
-    if path.is_dir():
-        return next((path / name for name in _FILE_NAMES if (path / name).is_file()), None)
-    return path if path.is_file() else None
+    return next((file for file in (path, *(path / name for name in _FILE_NAMES)) if is_file(file)), None)
 
 
 def read_extension(document: Document, folder: Path) -> tuple[AppExtension, Reader]:
@@ -152,21 +151,7 @@ def _check_volume_name(name: str, fixed_name: str, path: KeyPath, reader: Reader
 
 def _check_references(app: App, reader: Reader) -> None:
     """Names that one part of the file uses of another."""
-    for service in app.services.values():
-        for other in service.depends_on:
-            if other not in app.services:
-                reader.report(
-                    (*service.path, "depends_on", other),
-                    f"names the service `{other}`, which does not exist",
-                    suggestion=nearest(other, app.services),
-                )
-        kind, _, other = service.network_mode.partition(":")
-        if kind == "service" and other not in app.services:
-            reader.report(
-                (*service.path, "network_mode"),
-                f"names the service `{other}`, which does not exist",
-                suggestion=nearest(other, app.services),
-            )
+    check_dependencies(app, reader)
     for name, job in app.extension.jobs.items():
         if job.service not in app.services:
             reader.report(

@@ -94,7 +94,7 @@ Mount = VolumeMount | FileMount | MemoryMount | HostMount
 
 @dataclass(frozen=True)
 class PublishedPort:
-    """One entry of `ports`."""
+    """One container port of `ports`; `host_port` is None where any free one will do."""
 
     container_port: int
     host_port: int | None
@@ -218,3 +218,4 @@ class App:
     allowed_privileges: tuple[str, ...] = ()
     adoptable: frozenset[str] = frozenset()
     link_aliases: dict[str, list[str]] = field(default_factory=dict)
+    env_file_names: set[str] = field(default_factory=set)

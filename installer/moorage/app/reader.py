@@ -186,18 +186,68 @@ class Reader:
             return None
 
     def pairs(self, value: Any, path: KeyPath) -> dict[str, Any]:
-        """`NAME: value` or `- NAME=value`; a name alone gives None."""
+        """`NAME: value` or `- NAME=value`; a name alone gives None. A secret is never taken for a name."""
         if not isinstance(value, list):
             return self.mapping(value, path)
         result: dict[str, Any] = {}
         for index, item in enumerate(value):
+            here = (*path, index)
             if isinstance(item, Sensitive):
-                name, separator, rest = item.reveal().partition("=")
-                result[name] = Sensitive(rest) if separator else None
+                result.update(self._secret_pair(item, here))
                 continue
-            name, separator, rest = self.text(item, (*path, index)).partition("=")
-            result[name] = rest if separator else None
+            problems = len(self.problems)
+            name, separator, rest = self.text(item, here).partition("=")
+            if len(self.problems) == problems:
+                result[name] = rest if separator else None
         return result
+
+    def _secret_pair(self, item: Sensitive, path: KeyPath) -> dict[str, Sensitive]:
+        """`NAME=…${SECRET}…`: the name is what stands in the file before the first variable."""
+        name, separator, _ = str(self._written(path)).partition("=")
+        if not separator or "$" in name:
+            self.report(
+                path,
+                "uses a secret in the place of a name, where others could read it",
+                hint="write the name out: `NAME=${VARIABLE}`",
+            )
+            return {}
+        return {name: Sensitive(item.reveal().partition("=")[2])}
+
+    def _written(self, path: KeyPath) -> Any:
+        """What stands at a path of the file, variables not filled in."""
+        value = self.document.value
+        for part in path:
+            value = value[part]
+        return value
+
+    def plain_pairs(self, value: Any, path: KeyPath) -> dict[str, str | None]:
+        """Like `pairs`, of texts that must not be secret."""
+        pairs = self.pairs(value, path)
+        return {name: None if item is None else self.text(item, (*path, name)) for name, item in pairs.items()}
+
+    def no_secret(self, value: Any, path: KeyPath) -> None:
+        """Report every secret at or below `path`."""
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self.no_secret(item, (*path, key))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.no_secret(item, (*path, index))
+        elif isinstance(value, Sensitive):
+            self.text(value, path)
+
+    def names(self, value: Any, path: KeyPath) -> dict[str, KeyPath]:
+        """Names of a list with their places; what is no name is reported and left out."""
+        found: dict[str, KeyPath] = {}
+        for index, item in enumerate(self.sequence(value, path)):
+            here = (*path, index)
+            problems = len(self.problems)
+            name = self.text(item, here)
+            if not name and len(self.problems) == problems:
+                self.report(here, "must be a name")
+            elif name:
+                found.setdefault(name, here)
+        return found
 
     def model(self, kind: type[M], value: Any, path: KeyPath) -> M:
         """An `x-moorage` block; wrong parts are reported and left out."""

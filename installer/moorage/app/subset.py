@@ -53,10 +53,12 @@ SERVICE = {
     "command": _kept("text or list"),
     "entrypoint": _kept("text or list"),
     "environment": _kept("list or mapping; a value that uses a secret is handled as a secret"),
-    "env_file": _kept("read while rendering; values whose names are listed under `secrets` stay secret"),
+    "env_file": _kept(
+        "read while rendering; what looks secret is handled as one, and a secret set by `moorage secrets` wins"
+    ),
     "volumes": _kept("named volumes, tmpfs, and read-only files or folders beside the Compose file (copied)"),
     "tmpfs": _kept("in-memory folders"),
-    "depends_on": _kept("with all conditions; a dependency on an adopted database points at ours"),
+    "depends_on": _kept("with all conditions, without circles; a dependency on an adopted database points at ours"),
     "healthcheck": _kept("test, interval, timeout, retries, start_period, start_interval, disable"),
     "configs": _kept("short and long form"),
     "secrets": _kept("short and long form"),
@@ -177,6 +179,38 @@ HEALTHCHECK = {
     key: _kept() for key in ("test", "interval", "timeout", "retries", "start_period", "start_interval", "disable")
 }
 
+DEPENDENCY = {
+    "condition": _kept("service_started, service_healthy or service_completed_successfully"),
+    "required": _kept("with `false` the other service may be missing"),
+    "restart": _kept(),
+}
+
+PORT = {
+    "target": _kept("the container's port"),
+    "published": _kept("the host's port or a range of them"),
+    "host_ip": _kept(),
+    "protocol": _kept("tcp or udp"),
+    "mode": _kept("without effect on one server"),
+    "name": _kept("without effect"),
+    "app_protocol": _kept("without effect"),
+}
+
+ENV_FILE = {
+    "path": _kept("a file beside the Compose file"),
+    "required": _kept("with `false` the file may be missing"),
+    "format": _refused("write values as `NAME='value'`, which no reader changes"),
+}
+
+RESOURCES = {"limits": _kept("the most that a container may use"), "reservations": _kept("what it requests")}
+
+AMOUNTS = {
+    "cpus": _kept(),
+    "memory": _kept(),
+    "pids": _kept(),
+    "devices": _refused("host devices are not on every target"),
+    "generic_resources": _refused("belongs to Swarm"),
+}
+
 DEPLOY = {
     "resources": _kept("`limits` and `reservations` of cpus, memory and pids"),
     "replicas": _kept(""),
@@ -265,7 +299,12 @@ LEVELS = {
     "service": SERVICE,
     "build": BUILD,
     "healthcheck": HEALTHCHECK,
+    "depends_on": DEPENDENCY,
+    "env_file": ENV_FILE,
+    "ports": PORT,
     "deploy": DEPLOY,
+    "deploy.resources": RESOURCES,
+    "deploy.resources.limits and reservations": AMOUNTS,
     "volume": VOLUME,
     "volume, external": EXTERNAL_VOLUME,
     "network": NETWORK,

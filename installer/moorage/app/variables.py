@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moorage.app.extension import AppExtension
 from moorage.app.interpolation import TemplateError, UnsetVariable, parse_template, references, substitute
 from moorage.app.reader import Reader
+from moorage.app.secrecy import looks_secret
 from moorage.config.loading import LoadedConfig
 from moorage.config.secrets import SecretNeed
 from moorage.errors import Problem
@@ -25,45 +24,6 @@ PLATFORM_NAMES = frozenset(
         "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "REDIS_URL",
     }
 )  # fmt: skip
-
-_SECRET_NAME = re.compile(
-    r"(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|APIKEY|API_KEY|ACCESS_KEY|PRIVATE_KEY|ENCRYPTION_KEY|SIGNING_KEY|MASTER_KEY|CREDENTIAL|_PWD|_KEY)",
-    re.IGNORECASE,
-)
-_NOT_SECRET_NAME = re.compile(
-    r"(PUBLIC|PUBLISHABLE|_FILE$|_PATH$|_URL$|_NAME$|_ID$|_TTL|EXPIR|_LENGTH|_MINUTES|_SECONDS|_DAYS|_ENABLED|_HEADER)",
-    re.IGNORECASE,
-)
-_CREDENTIALS_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
-_PLAIN_VALUE = re.compile(r"^(|true|false|yes|no|on|off|none|null|\d+(\.\d+)?)$", re.IGNORECASE)
-
-
-# Random keys: hexadecimal ones have up to 4 bits per character, base64 ones up to 6; paths and names stay below.
-_HEXADECIMAL_KEY = re.compile(r"^[0-9a-f]{32,}$", re.IGNORECASE)
-_BASE64_KEY = re.compile(r"^(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z])[A-Za-z0-9+/_-]{24,}={0,2}$")
-
-
-def _looks_random(value: str) -> bool:
-    return bool(
-        (_HEXADECIMAL_KEY.match(value) and _entropy(value) > 3) or (_BASE64_KEY.match(value) and _entropy(value) > 4.2)
-    )
-
-
-def _entropy(text: str) -> float:
-    """Bits per character."""
-    counts = Counter(text)
-    return -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values())
-
-
-def looks_secret(name: str, value: str) -> bool:
-    """Whether a value in a plain file is probably a secret, by its name or by credentials in a URL."""
-    if _CREDENTIALS_IN_URL.match(value):
-        return True
-    if _PLAIN_VALUE.match(value) or value.startswith("${"):
-        return False
-    if _looks_random(value):
-        return True
-    return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET_NAME.search(name)
 
 
 def secret_needs(extension: AppExtension, loaded: LoadedConfig) -> list[SecretNeed]:

@@ -9,7 +9,8 @@ import pytest
 
 from moorage.app.compose_file import read_extension
 from moorage.app.reader import Reader
-from moorage.app.variables import env_problems, looks_secret, secret_needs, used_names, variable_values
+from moorage.app.secrecy import looks_secret
+from moorage.app.variables import env_problems, secret_needs, used_names, variable_values
 from moorage.config.loading import LoadedConfig, load_config
 from moorage.errors import Problem
 from moorage.formats import parse_yaml

@@ -456,10 +456,6 @@ def test_a_mount_of_the_deployments_own_folder_is_refused_or_shows_no_secret_and
     assert len(set(sizes)) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a build's `dockerfile_inline`, `labels`… carry a Sensitive to the YAML writer, which raises RepresenterError",
-)
 def test_a_secret_in_a_build_is_a_problem_and_no_crash(tmp_path: Path) -> None:
     content = {
         "services": {

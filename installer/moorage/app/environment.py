@@ -1,0 +1,140 @@
+"""`environment` and `env_file` of a service: what is secret in them stays out of the rendered folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from moorage.app import subset
+from moorage.app.env_file import read_env_file
+from moorage.app.model import App
+from moorage.app.reader import Reader
+from moorage.app.secrecy import looks_secret
+from moorage.config import rules
+from moorage.formats import KeyPath, is_file
+from moorage.sensitive import Sensitive, Text, reveal
+
+_NAMES_SHOWN = 8
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def read_environment(
+    reader: Reader,
+    app: App,
+    kept: Mapping[str, Any],
+    path: KeyPath,
+    values: Mapping[str, Text],
+    secrets: frozenset[str],
+) -> dict[str, Text]:
+    """Names and values, those of `environment` winning over env files.
+
+    `secrets` are names that are secret anywhere; one that has a value in `values` wins over the env file's, so that
+    `moorage secrets set` changes it everywhere.
+    """
+    result: dict[str, Text] = {}
+    for name, place, required in _env_files(reader, kept.get("env_file"), (*path, "env_file")):
+        result.update(_of_file(reader, app, name, place, values, result, secrets, required=required))
+    place = (*path, "environment")
+    for name, value in reader.pairs(kept.get("environment"), place).items():
+        text = _value(reader, name, value, (*place, name), values)
+        if text is not None:
+            result[name] = text
+    return result
+
+
+def names_in_env_files(services: Any, folder: Path) -> frozenset[str]:
+    """The variables that lines of env files use; a name too many does no harm."""
+    found: set[str] = set()
+    for service in services.values() if isinstance(services, dict) else ():
+        written = service.get("env_file") if isinstance(service, dict) else None
+        for item in written if isinstance(written, list) else [written]:
+            name = item.get("path") if isinstance(item, dict) else item
+            if isinstance(name, str) and is_file(folder / name):
+                found.update(_VARIABLE.findall((folder / name).read_text(encoding="utf-8", errors="replace")))
+    return frozenset(found)
+
+
+def _value(reader: Reader, name: str, value: Any, path: KeyPath, values: Mapping[str, Text]) -> Text | None:
+    try:
+        rules.variable_name(name.replace(".", "_").replace("-", "_"))
+    except ValueError as error:
+        reader.report(path, str(error), of_key=True)
+        return None
+    if value is None:
+        # Passed through when it has a value; an optional secret that nobody set has none.
+        found = values.get(name)
+        return None if isinstance(found, Sensitive) and not found.reveal() else found
+    if isinstance(value, Sensitive):
+        return value
+    return reader.text(value, path)
+
+
+def _env_files(reader: Reader, value: Any, path: KeyPath) -> Iterator[tuple[str, KeyPath, bool]]:
+    """The files that are named: name, place, whether they must exist."""
+    for index, item in enumerate(reader.sequence([value] if isinstance(value, dict) else value, path)):
+        here = (*path, index) if isinstance(value, list) else path
+        required = True
+        if isinstance(item, dict):
+            entry = reader.keys(item, here, subset.ENV_FILE, f"service {path[1]}, env_file")
+            required = reader.boolean(entry.get("required"), (*here, "required"), True)
+            item, here = entry.get("path"), (*here, "path")
+        problems = len(reader.problems)
+        name = reader.text(item, here)
+        if not name and len(reader.problems) == problems:
+            reader.report(here, "must be the path of a file")
+        elif name:
+            yield name, here, required
+
+
+def _of_file(
+    reader: Reader,
+    app: App,
+    name: str,
+    path: KeyPath,
+    values: Mapping[str, Text],
+    earlier: Mapping[str, Text],
+    secrets: frozenset[str],
+    *,
+    required: bool,
+) -> dict[str, Text]:
+    """The lines of one file; they may use what `values` and the files before it say."""
+    file = reader.folder / name
+    if not is_file(file):
+        if required:
+            reader.report(path, "the file does not exist", value=name, hint="create it beside the Compose file")
+        return {}
+    known = {**values, **earlier}
+    found, problems = read_env_file(file, name, known, secrets)
+    if problems:
+        reader.problems.extend(problem for problem in problems if problem not in reader.problems)
+        return {}
+    suspects = {key for key, text in found.items() if isinstance(text, str) and looks_secret(key, text)}
+    if suspects:
+        # Once more: lines that use a secret one are secret too.
+        found, _ = read_env_file(file, name, known, secrets | suspects)
+    app.env_file_names.update(found)
+    kept = {key: values[key] for key in secrets & set(found) if reveal(values.get(key, ""))}
+    _tell(reader, name, {**found, **kept}, suspects - set(kept), sorted(kept))
+    return {**found, **kept}
+
+
+def _tell(reader: Reader, name: str, found: Mapping[str, Text], suspects: set[str], kept: list[str]) -> None:
+    """Say once per file what becomes of its values: the rendered folder may be committed."""
+    plain = sorted(key for key, text in found.items() if isinstance(text, str))
+    parts = []
+    if kept:
+        parts.append(f"{_some(kept)}: taken from secrets/, not from this file")
+    if suspects:
+        parts.append(f"{_some(sorted(suspects))}: kept out of rendered/, because it looks secret")
+    if plain:
+        parts.append(f"{_some(plain)}: written into rendered/; list under `secrets` in moorage.yaml what must not be")
+    subject, text = f"env file {name}", "; ".join(parts)
+    if parts and not any((notice.subject, notice.text) == (subject, text) for notice in reader.notices):
+        reader.notice(subject, text)
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
