@@ -8,17 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moorage.app.compose_file import find_compose_file, read_app, read_extension
+from moorage.app.compose_file import read_app, read_extension
 from moorage.app.env_file import read_env_file
+from moorage.app.environment import names_in_env_files
+from moorage.app.extension import AppExtension
 from moorage.app.images import NOT_HTTP, image_kind
-from moorage.app.interpolation import Reference, TemplateError, parse_template, references
-from moorage.app.model import App, Notice
+from moorage.app.interpolation import Reference
+from moorage.app.model import App, Notice, PublishedPort
+from moorage.app.opening import open_compose_file
+from moorage.app.ports import port_spans
 from moorage.app.secrecy import looks_secret
-from moorage.app.variables import PLATFORM_NAMES
+from moorage.app.variables import names_of_address, names_of_moorage, names_with_values, references_of
 from moorage.assets import asset, builtin_apps
+from moorage.config import rules
 from moorage.errors import InputError, Place, Problem
 from moorage.formats import Document, read_yaml
 from moorage.sensitive import Sensitive, Text, reveal
+from moorage.validation import show_value
 
 _SITE_NAMES = ("web", "app", "frontend", "nginx", "caddy", "proxy", "server", "ui", "www")
 
@@ -58,14 +64,15 @@ def infer(folder: Path, app: str, chosen: tuple[str, ...]) -> Inferred:
         extension, _ = read_extension(document, folder)
         result.wildcard = extension.wildcard
         return result
-    file = find_compose_file(folder / app)
-    if file is None:
+    opened = open_compose_file(folder, app)
+    if opened is None:
         return result
-    document = read_yaml(file, app)
-    extension, _ = read_extension(document, file.parent)
-    _carry_variables(document, file.parent, set(extension.variables), result)
+    document, place = opened
+    extension, _ = read_extension(document, place)
+    _carry_variables(document, place, extension, result)
     values: dict[str, Text] = {**result.env, **result.secret_values}
-    found = read_app(app, document, file.parent, _Lenient(values), adoptable=frozenset({"postgres", "redis"}))
+    found = read_app(app, document, place, _Lenient(values), adoptable=frozenset({"postgres", "redis"}))
+    _make_database_passwords(found, result)
     result.wildcard = extension.wildcard
     result.routes = [_chosen_route(text, found) for text in chosen]
     if not any(service.extension.route for service in found.services.values()):
@@ -83,66 +90,82 @@ class _Lenient(dict[str, Text]):
         return super().get(name, "")
 
 
-def _carry_variables(document: Document, folder: Path, declared: set[str], result: Inferred) -> None:
+def _carry_variables(document: Document, folder: Path, extension: AppExtension, result: Inferred) -> None:
     """Values from `.env` beside the file; missing secrets are made."""
-    used = _all_references(document.value)
-    present: dict[str, Text] = {}
+    present = _dot_env(folder, result)
+    used = references_of(document.value)
+    content = document.value if isinstance(document.value, dict) else {}
+    for name in names_in_env_files(content.get("services"), folder) - set(used):
+        used[name] = [Reference(name, "-")]
+    left = names_of_moorage(extension, builtin=False) | names_of_address()
+    known = names_with_values(extension) | set(extension.variables)
+    for name, found in sorted(used.items()):
+        if name in present and name not in left:
+            _carry(name, reveal(present[name]), extension, result)
+        elif name not in known and name not in present and _needs_value(found) and looks_secret(name, "a value"):
+            _make_secret(name, result)
+    _tell_of_env_file(present, set(left & set(used)), result)
+
+
+def _dot_env(folder: Path, result: Inferred) -> dict[str, Text]:
+    """The values that Compose would fill in. Raises InputError when the file is broken."""
     file = folder / ".env"
     if file.is_file():
         present, problems = read_env_file(file, ".env")
         if problems:
             raise InputError(problems)
-    elif (folder / ".env.example").is_file():
-        result.notices.append(
-            Notice(".env", "there is no .env, only .env.example; copy and edit it, or set values under `env`")
-        )
-    for name, found in sorted(used.items()):
-        if name in declared or name in PLATFORM_NAMES - set(present):
-            continue
-        if name in present:
-            value = reveal(present[name])
-            if looks_secret(name, value):
-                result.secret_values[name] = Sensitive(value)
-            else:
-                result.env[name] = value
-        elif _needs_value(found) and looks_secret(name, "a value"):
-            result.secret_values[name] = Sensitive(random_source.token_hex(32))
-            result.notices.append(Notice("secrets", f"{name} had no value; a random one was made"))
-    moved = sorted(set(result.secret_values) & set(present))
-    if moved:
-        result.notices.append(
-            Notice(
-                ".env",
-                f"secrets were copied to secrets/ ({', '.join(moved)}); moorage does not read .env for variables any more",
-            )
-        )
+        return present
+    if (folder / ".env.example").is_file():
+        text = "there is no .env, only .env.example; copy and edit it, or set values under `env`"
+        result.notices.append(Notice(".env", text))
+    return {}
+
+
+def _carry(name: str, value: str, extension: AppExtension, result: Inferred) -> None:
+    variable = extension.variables.get(name)
+    if (variable is not None and variable.secret and value) or (variable is None and looks_secret(name, value)):
+        result.secret_values[name] = Sensitive(value)
+    elif variable is None or not variable.secret:
+        result.env[name] = value
+
+
+def _make_secret(name: str, result: Inferred) -> None:
+    result.env.pop(name, None)
+    result.secret_values[name] = Sensitive(random_source.token_hex(32))
+    result.notices.append(Notice("secrets", f"{name} had no value; a random one was made"))
 
 
 def _needs_value(found: list[Reference]) -> bool:
     return any(reference.operator in ("", ":?", "?") for reference in found)
 
 
-def _all_references(value: Any) -> dict[str, list[Reference]]:
-    result: dict[str, list[Reference]] = {}
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            for name, found in _all_references(item).items():
-                result.setdefault(name, []).extend(found)
-            if key == "environment" and isinstance(item, Mapping):
-                for name, written in item.items():
-                    if written is None:
-                        result.setdefault(name, []).append(Reference(name, "-"))
-    elif isinstance(value, list):
-        for item in value:
-            for name, found in _all_references(item).items():
-                result.setdefault(name, []).extend(found)
-    elif isinstance(value, str) and "$" in value:
-        try:
-            for reference in references(parse_template(value)):
-                result.setdefault(reference.name, []).append(reference)
-        except TemplateError:
-            return {}
-    return result
+def _tell_of_env_file(present: Mapping[str, Text], left: set[str], result: Inferred) -> None:
+    """What became of the values of .env that are not under `env`."""
+    moved = sorted(set(result.secret_values) & set(present))
+    if moved:
+        text = (
+            f"secrets were copied to secrets/ ({', '.join(moved)}); moorage does not read .env for variables any more"
+        )
+        result.notices.append(Notice(".env", text))
+    dropped = sorted(left & set(present))
+    if dropped:
+        text = f"{', '.join(dropped)} are set by moorage from now on: they follow from moorage.yaml"
+        result.notices.append(Notice(".env", text))
+
+
+def _make_database_passwords(app: App, result: Inferred) -> None:
+    """A Postgres that takes its password from a variable without a value would never start."""
+    for service in app.services.values():
+        settings = service.environment
+        if image_kind(service.image) != "postgres" or reveal(settings.get("POSTGRES_PASSWORD", "")):
+            continue
+        if "POSTGRES_PASSWORD_FILE" in settings or "POSTGRES_HOST_AUTH_METHOD" in settings:
+            continue
+        written = app.document.value["services"][service.name].get("environment")
+        pairs = written.items() if isinstance(written, dict) else (str(item).split("=", 1) for item in written or ())
+        own = {"environment": {name: rest[0] if rest else None for name, *rest in pairs if name == "POSTGRES_PASSWORD"}}
+        for name in references_of(own):
+            _make_secret(name, result)
 
 
 def _candidates(app: App) -> list[tuple[str, int]]:
@@ -194,36 +217,40 @@ def _chosen_route(text: str, app: App) -> InferredRoute:
                 )
             ]
         )
-    if not port.isdigit():
-        known = [item for name, item in _candidates(app) if name == service]
-        if len(known) != 1:
-            raise InputError(
-                [Problem(Place("moorage init"), "--route", "must be SERVICE:PORT or HOST=SERVICE:PORT", value=text)]
-            )
+    known = [item for name, item in _candidates(app) if name == service]
+    if ":" not in target and len(known) == 1:
         port = str(known[0])
-    return InferredRoute(service, int(port), host if separator else "")
+    try:
+        return InferredRoute(service, rules.port(port), host if separator else "")
+    except ValueError:
+        rule = "must be SERVICE:PORT or HOST=SERVICE:PORT"
+        raise InputError([Problem(Place("moorage init"), "--route", rule, value=show_value(text))]) from None
 
 
 def _comment_other_ports(app: App, result: Inferred) -> None:
     """Say in moorage.yaml how the closed ports can be opened."""
     routed = {(route.service, route.port) for route in result.routes}
     for service in app.services.values():
+        if image_kind(service.image) or service.profiles:
+            continue
+        seen: dict[tuple[int, str], PublishedPort] = {}
         for port in service.ports:
-            key = (service.name, port.container_port)
-            if key in routed or image_kind(service.image) or service.profiles:
+            if (service.name, port.container_port) in routed:
                 continue
             if (service.name, 80) in routed and port.container_port == 443:
                 continue
-            routed.add(key)
-            what = NOT_HTTP.get(port.container_port, "HTTP")
-            if what == "HTTP" and port.protocol == "tcp":
-                result.comments.append(
-                    f"closed: {service.name}:{port.container_port}. To open it: `routes: {{{service.name}: {{port: {port.container_port}, host: {service.name}}}}}`"
-                )
-            else:
-                number = port.host_port or port.container_port
-                protocol = f", protocol: {port.protocol}" if port.protocol != "tcp" else ""
-                result.comments.append(
-                    f"closed: {service.name}:{port.container_port} ({what if port.protocol == 'tcp' else port.protocol.upper()}). "
-                    f"To open it: `publish: [{{service: {service.name}, port: {number}, target: {port.container_port}{protocol}}}]`"
-                )
+            seen.setdefault((port.container_port, port.protocol), port)
+        for first, last, protocol in port_spans(seen):
+            result.comments.append(_closed_port(service.name, seen[first, protocol], last))
+
+
+def _closed_port(service: str, port: PublishedPort, last: int) -> str:
+    what = NOT_HTTP.get(port.container_port, "HTTP") if port.protocol == "tcp" else port.protocol.upper()
+    number = port.container_port
+    if last > number:
+        return f"closed: {service}:{number}-{last} ({what}). To open them: one line under `publish` for each that is needed"
+    if what == "HTTP":
+        return f"closed: {service}:{number}. To open it: `routes: {{{service}: {{port: {number}, host: {service}}}}}`"
+    protocol = f", protocol: {port.protocol}" if port.protocol != "tcp" else ""
+    line = f"{{service: {service}, port: {port.host_port or number}, target: {number}{protocol}}}"
+    return f"closed: {service}:{number} ({what}). To open it: `publish: [{line}]`"

@@ -147,10 +147,6 @@ def test_a_name_alone_counts_as_used(tmp_path: Path) -> None:
     assert found.secret_names == ["TOKEN"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="names alone in the list form, and secrets by `environment`, are not seen: their values are not carried over",
-)
 @pytest.mark.parametrize(
     ("keys", "top"),
     [({"environment": ["API_TOKEN"]}, {}), ({"secrets": ["s"]}, {"secrets": {"s": {"environment": "API_TOKEN"}}})],
@@ -173,10 +169,6 @@ def test_an_example_is_not_taken_for_the_real_file(tmp_path: Path) -> None:
     assert any(".env.example" in notice.text for notice in found.notices)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="POSTGRES_PASSWORD and the like are taken for moorage's own, which sets them only for apps that require Postgres: nothing is made",
-)
 @pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "REDIS_PASSWORD"])
 def test_a_password_of_a_foreign_database_is_made_as_any_other(name: str, tmp_path: Path) -> None:
     found = look(
@@ -187,6 +179,77 @@ def test_a_password_of_a_foreign_database_is_made_as_any_other(name: str, tmp_pa
         },
     )
     assert found.secret_names == [name]
+
+
+@pytest.mark.parametrize(
+    ("environment", "env", "name"),
+    [
+        ({"POSTGRES_PASSWORD": "${DB_PASS}"}, "DB_PASS=\n", "DB_PASS"),
+        ({"POSTGRES_PASSWORD": "${DB_PASS:-}"}, "", "DB_PASS"),
+        ({"POSTGRES_PASSWORD": None}, "", "POSTGRES_PASSWORD"),
+        (["POSTGRES_PASSWORD"], "", "POSTGRES_PASSWORD"),
+        (["POSTGRES_PASSWORD=${PW}", "POSTGRES_DB=x"], "", "PW"),
+    ],
+)
+def test_a_database_whose_password_is_empty_gets_one(environment: Any, env: str, name: str, tmp_path: Path) -> None:
+    found = look(
+        tmp_path, {"web": web(ports=["80"]), "db": {"image": "postgres:16", "environment": environment}}, env=env
+    )
+    assert found.secret_names == [name]
+    assert len(found.secret_values[name].reveal()) == 64
+    assert name not in found.env
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"POSTGRES_PASSWORD": "given"},
+        {"POSTGRES_PASSWORD": "${PW:-given}"},
+        {"POSTGRES_PASSWORD_FILE": "/run/secrets/x"},
+        {"POSTGRES_HOST_AUTH_METHOD": "trust", "POSTGRES_PASSWORD": "${PW:-}"},
+        {"POSTGRES_PASSWORD": ""},
+        {},
+    ],
+)
+def test_a_database_that_needs_no_password_gets_none(environment: Any, tmp_path: Path) -> None:
+    assert look(tmp_path, {"db": {"image": "postgres:16", "environment": environment}}).secret_names == []
+
+
+def test_what_moorage_knows_better_is_not_carried_but_told(tmp_path: Path) -> None:
+    environment = {"A": "${DOMAIN} ${ENVIRONMENT} ${IMAGE_TAG} ${PROTOCOL}"}
+    env = "DOMAIN=old.example.org\nENVIRONMENT=production\nIMAGE_TAG=1.2\nPROTOCOL=http\n"
+    found = look(tmp_path, {"web": web(ports=["80"], environment=environment)}, env=env)
+    assert found.env == {"ENVIRONMENT": "production", "IMAGE_TAG": "1.2"}
+    assert any("DOMAIN, PROTOCOL are set by moorage" in notice.text for notice in found.notices)
+
+
+def test_values_of_declared_variables_are_carried_too(tmp_path: Path) -> None:
+    top = {"x-moorage": {"variables": {"SMTP_HOST": {}, "API_URL": {"secret": True}, "OTHER": {"secret": True}}}}
+    environment = {"A": "${SMTP_HOST} ${API_URL} ${OTHER}"}
+    env = "SMTP_HOST=mail\nAPI_URL=https://x/y\n"
+    found = look(tmp_path, {"web": web(ports=["80"], environment=environment)}, env=env, **top)
+    assert found.env == {"SMTP_HOST": "mail"}
+    assert found.secret_names == ["API_URL"]
+
+
+def test_variables_of_env_files_are_carried(tmp_path: Path) -> None:
+    folder_with(tmp_path, {"app.env": "URL=https://${HOST_NAME}/\n"})
+    found = look(tmp_path, {"web": web(ports=["80"], env_file="app.env")}, env="HOST_NAME=x.example.org\nOTHER=1\n")
+    assert found.env == {"HOST_NAME": "x.example.org"}
+
+
+def test_a_range_of_closed_ports_is_one_line(tmp_path: Path) -> None:
+    services = {"web": web(ports=["80:80"]), "turn": web(ports=["49152-65535:49152-65535/udp", "3478:3478/udp"])}
+    assert look(tmp_path, services, "web:80").comments == [
+        "closed: turn:49152-65535 (UDP). To open them: one line under `publish` for each that is needed",
+        "closed: turn:3478 (UDP). To open it: `publish: [{service: turn, port: 3478, target: 3478, protocol: udp}]`",
+    ]
+
+
+@pytest.mark.parametrize("chosen", ["a:80:90", "a:", "a:0", "a:65536", "a:http", "a:²"])
+def test_a_port_that_is_none_is_not_guessed(chosen: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        look(tmp_path, {"a": web(ports=["3000:3000"])}, chosen)
 
 
 def test_a_file_that_is_not_there_tells_nothing(tmp_path: Path) -> None:

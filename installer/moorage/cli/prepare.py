@@ -43,7 +43,8 @@ def init(
 
     Exit status: 0 written, 2 an answer was wrong or the file exists already.
     """
-    from moorage.setup import Answers, initialise
+    from moorage.answers import Answers
+    from moorage.setup import initialise
 
     own: Context = context.obj
     given = Answers(
@@ -70,13 +71,15 @@ def validate(context: typer.Context) -> None:
 
     own: Context = context.obj
     deployments = flow.validate(own.folder)
+    # Most notices are those of every environment.
+    notices = dict.fromkeys(notice for item in deployments for notice in item.stack.notices)
     if own.as_json:
-        notices = [{"subject": item.subject, "text": item.text} for item in deployments[0].stack.notices]
+        told = [{"subject": item.subject, "text": item.text} for item in notices]
         own.console.data(
-            {"ok": True, "problems": [], "environments": [item.environment for item in deployments], "notices": notices}
+            {"ok": True, "problems": [], "environments": [item.environment for item in deployments], "notices": told}
         )
         return
-    for notice in deployments[0].stack.notices:
+    for notice in notices:
         own.console.warning(f"{notice.subject}: {notice.text}")
     names = ", ".join(item.environment for item in deployments)
     own.console.success(f"moorage.yaml is right ({names})")

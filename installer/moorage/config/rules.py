@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 # All of them are used with fullmatch: `$` would also match before a line end.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LONGEST_NAME = 40
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # It is the name of a file too.

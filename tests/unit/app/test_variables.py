@@ -106,6 +106,15 @@ def test_what_the_platform_sets_wins() -> None:
         ("DATABASE_URL", "postgres://app:hunter22@db/app"),
         ("REDIS", "redis://:hunter22@redis:6379"),
         ("ANYTHING", "amqp://u:p@h"),
+        ("SMTP_PASS", "x"),
+        ("DB_PASSWORD", "12345678"),
+        ("CARD_PIN", "1234"),
+        ("KEY", "abc"),
+        ("MYSQL_DSN", "app:hunter22@tcp(db:3306)/app"),
+        ("JDBC", "jdbc:postgresql://u:p@db/app"),
+        ("BROKERS", "amqp://a/,amqp://u:p@b/"),
+        ("CONNECTION", "Server=db;Database=app;User=sa;Password=hunter22"),
+        ("CERTIFICATE", "-----BEGIN RSA PRIVATE KEY-----\nMII"),
         ("KEY_SALT", "0f" * 8 + "3a9b1c7d5e2f4086a1b2c3d4e5f60718"),
     ],
 )
@@ -121,6 +130,9 @@ def test_a_secret_is_recognised_by_its_name_or_value(name: str, value: str) -> N
         ("USE_TOKEN", "true"),
         ("TOKEN_TTL", "3600"),
         ("PASSWORD_MIN_LENGTH", "12"),
+        ("MAX_TOKENS", "4096"),
+        ("COMPASS", "north"),
+        ("PROXY", "http://proxy:3128/a@b"),
         ("STRIPE_PUBLISHABLE_KEY", "pk_live_x"),
         ("PUBLIC_KEY", "abc"),
         ("SECRET_KEY_FILE", "/run/secrets/key"),
@@ -145,6 +157,8 @@ def test_what_is_no_secret_is_left_alone(name: str, value: str) -> None:
         ("environment: {A: ~, B: x, C: $D}\n", {"A", "D"}),
         ("environment: [A, B=x, 'C=$D']\n", {"A", "D"}),
         ("secrets: {s: {environment: TOKEN}}\n", {"TOKEN"}),
+        ("build: {args: {A: ~, B: x}}\n", {"A"}),
+        ("build: {args: [A, B=x]}\n", {"A"}),
         ("- [$A, {b: $B}]\n", {"A", "B"}),
         ("a: 5\n", set()),
         ("a: $\n", set()),
@@ -196,10 +210,6 @@ def test_a_name_that_is_nearly_right_is_suggested() -> None:
     assert told({"SMTP_HOST": {}}, "env: {SMTP_HSOT: x}\n")["env.SMTP_HSOT"].suggestion == "SMTP_HOST"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="names like POSTGRES_USER are moorage's only when it gives the database; a foreign app that uses them can never get a value",
-)
 @pytest.mark.parametrize("name", ["POSTGRES_USER", "POSTGRES_DB", "POSTGRES_HOST", "REDIS_HOST"])
 def test_a_name_of_the_platform_that_it_does_not_set_here_may_be_given(name: str) -> None:
     assert told({}, f"env: {{{name}: x}}\n", {name}) == {}
@@ -208,6 +218,35 @@ def test_a_name_of_the_platform_that_it_does_not_set_here_may_be_given(name: str
 def test_what_moorage_sets_itself_must_not_be_given() -> None:
     assert "set by moorage" in told({}, "env: {DOMAIN: x}\n", {"DOMAIN"})["env.DOMAIN"].rule
     assert "set by moorage" in told({}, "env: {BASE_URL: x}\n", set(), builtin=True)["env.BASE_URL"].rule
+
+
+@pytest.mark.parametrize("name", ["POSTGRES_USER", "REDIS_URL", "POSTGRES_HOST"])
+def test_what_the_required_database_is_called_must_not_be_given(name: str) -> None:
+    extension, _ = read_extension(
+        parse_yaml("x-moorage: {requires: {postgres: {}, redis: {}}}\n", "compose.yaml"), Path()
+    )
+    (problem,) = env_problems(
+        extension, loaded(f"env: {{{name}: x}}\n"), builtin=False, used=frozenset({name, "ENVIRONMENT"})
+    )
+    assert "set by moorage" in problem.rule
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "meant"),
+    [
+        ("a: '${ENVIRONMENT:-production} ${IMAGE_TAG:-1.2}'\n", "", {}),
+        ("a: '${ENVIRONMENT:-production}'\n", "env: {ENVIRONMENT: live}\n", {"ENVIRONMENT": "live"}),
+        ("a: '${IMAGE_TAG:-1.2}'\n", "images: {tag: v2}\n", {"IMAGE_TAG": "p"}),
+        ("a: '${IMAGE_TAG} ${ENVIRONMENT:-}'\n", "", {"IMAGE_TAG": "p", "ENVIRONMENT": "p"}),
+        ("x-moorage: {}\na: '${IMAGE_TAG:-1.2}'\n", "", {"IMAGE_TAG": "p"}),
+    ],
+)
+def test_a_default_of_somebodys_own_file_is_the_apps(content: str, settings: str, meant: dict[str, str]) -> None:
+    document = parse_yaml(content, "compose.yaml")
+    extension, reader = read_extension(document, Path())
+    platform: dict[str, Text] = {"ENVIRONMENT": "p", "IMAGE_TAG": "p"}
+    found = variable_values(extension, loaded(settings), platform, {}, reader)
+    assert {name: found[name] for name in used_names(document.value) if name in found} == meant
 
 
 def test_the_secrets_of_the_app_and_of_the_operator_are_needed() -> None:
