@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("targets.compose.docker", "targets.compose.lock", "targets.compose.probe", "targets.compose.images", "targets.compose.releases",
      "targets.compose.plan", "targets.compose.waiting", "targets.compose.rollout", "targets.compose.jobs", "targets.compose.converge", "targets.compose.deploy",
      "targets.compose.units", "checks", "backups"),
-    ("flow", "operations", "answers", "setup", "cli", "__main__"),
+    ("flow", "reading", "operations", "answers", "setup", "cli", "__main__"),
 )  # fmt: skip
 _PURE = (
     "targets.compose.render",

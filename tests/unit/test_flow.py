@@ -178,14 +178,45 @@ def test_a_broken_override_is_a_problem_of_its_own_file(text: str, tmp_path: Pat
     assert problem.place.file == "overrides/compose.yaml"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an override that is no mapping counts as an empty one; Compose refuses it in the middle of `up`",
-)
 @pytest.mark.parametrize("text", ["- a\n", "text\n", "services: []\n"])
 def test_an_override_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
     folder_with(tmp_path, {"overrides/compose.yaml": text})
     assert problems(lambda: deployment(tmp_path, WEB))
+
+
+@pytest.mark.parametrize("text", ["", "# services: {}\n", "~\n"])
+def test_an_override_without_content_is_none(text: str, tmp_path: Path) -> None:
+    # Compose refuses an empty file.
+    found = deployment(tmp_path, WEB, files={"overrides/compose.yaml": text})
+    assert found.stack.override is None
+    settings_file = flow.render(found.stack).public.files["compose/.env"].content.decode()
+    (line,) = (line for line in settings_file.splitlines() if line.startswith("COMPOSE_FILE="))
+    assert "overrides" not in line
+
+
+def test_problems_of_an_override_are_told_with_the_others(tmp_path: Path) -> None:
+    files = {"overrides/compose.yaml": "services: {web: [], db: x}\nnetworks: 5\n"}
+    found = problems(lambda: deployment(tmp_path, WEB, "env: {NOBODY: x}\n", files=files))
+    assert [(problem.place.file, problem.key) for problem in found] == [
+        ("moorage.yaml", "env.NOBODY"),
+        ("overrides/compose.yaml", "services.web"),
+        ("overrides/compose.yaml", "services.db"),
+        ("overrides/compose.yaml", "networks"),
+    ]
+
+
+def test_a_name_that_keeps_an_env_file_private_needs_no_value_of_its_own(tmp_path: Path) -> None:
+    compose = WEB.replace("    x-moorage", "    env_file: [app.env]\n    x-moorage")
+    found = deployment(tmp_path, compose, "secrets: [NICK]\n", files={"app.env": "NICK=hidden\n"})
+    assert found.stack.service("web").secret_environment == {"NICK": Sensitive("hidden")}
+    with pytest.raises(InputError):
+        deployment(tmp_path, compose + "    environment: {A: '${NICK}'}\n", "secrets: [NICK]\n")
+
+
+def test_a_variable_of_an_env_file_may_be_given(tmp_path: Path) -> None:
+    compose = WEB.replace("    x-moorage", "    env_file: [app.env]\n    x-moorage")
+    found = deployment(tmp_path, compose, "env: {HOST_NAME: x}\n", files={"app.env": "URL=https://${HOST_NAME}/\n"})
+    assert found.stack.service("web").environment == {"URL": "https://x/"}
 
 
 def test_the_certificate_of_a_lan_is_noticed_when_it_changes(tmp_path: Path) -> None:

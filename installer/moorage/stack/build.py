@@ -8,6 +8,7 @@ from typing import Any
 
 from moorage.app.adoption import Adoption
 from moorage.app.model import App, Notice
+from moorage.app.ports import port_spans
 from moorage.config.loading import LoadedConfig
 from moorage.config.secrets import SecretValues
 from moorage.errors import Problem
@@ -215,15 +216,14 @@ def _volumes(app: App) -> list[Volume]:
 
 def _notice_closed_ports(draft: Draft, routes_of: set[tuple[str, int]], published: set[tuple[str, int]]) -> None:
     for service in draft.app.services.values():
-        for port in service.ports:
-            key = (service.name, port.container_port)
-            if key not in routes_of and key not in published and not service.profiles:
-                draft.notices.append(
-                    Notice(
-                        f"service {service.name}",
-                        f"port {port.container_port} is not published: add a line under `routes` or `publish` if it is needed outside",
-                    )
-                )
+        if service.profiles:
+            continue
+        open_ports = {port for name, port in routes_of | published if name == service.name}
+        closed = dict.fromkeys((port.container_port, port.protocol) for port in service.ports)
+        for first, last, _ in port_spans(port for port in closed if port[0] not in open_ports):
+            which = f"port {first} is" if first == last else f"ports {first} to {last} are"
+            text = f"{which} not published: add a line under `routes` or `publish` if it is needed outside"
+            draft.notices.append(Notice(f"service {service.name}", text))
 
 
 def _budget(

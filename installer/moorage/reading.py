@@ -1,0 +1,168 @@
+"""One pass over both files: config and app → stack, with everything that is wrong on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from moorage.app.adoption import adopt
+from moorage.app.compose_file import read_app, read_extension
+from moorage.app.environment import names_in_env_files
+from moorage.app.extension import AppExtension
+from moorage.app.model import App
+from moorage.app.opening import open_compose_file
+from moorage.app.variables import env_problems, secret_needs, used_names, variable_values
+from moorage.assets import asset, builtin_apps
+from moorage.config.loading import LoadedConfig, is_builtin_name
+from moorage.config.overrides import read_override
+from moorage.config.secrets import SecretNeed, SecretStore, SecretValues
+from moorage.config.tls_files import certificate_digest
+from moorage.errors import InputError, Problem
+from moorage.formats import Document, read_yaml
+from moorage.sensitive import Sensitive
+from moorage.stack.build import build_stack, platform_values
+from moorage.stack.model import Stack
+from moorage.stack.platform import edge as edge_platform
+from moorage.stack.platform import postgres as postgres_platform
+from moorage.stack.platform import redis as redis_platform
+from moorage.words import nearest
+
+
+@dataclass(frozen=True)
+class AppSource:
+    """The app's Compose file as written, and the folder that its paths start at."""
+
+    document: Document
+    folder: Path
+
+    @property
+    def used(self) -> frozenset[str]:
+        """The variables that it uses, in its env files too."""
+        content = self.document.value if isinstance(self.document.value, dict) else {}
+        return used_names(content) | names_in_env_files(content.get("services"), self.folder)
+
+
+@dataclass
+class Reading:
+    """What came of a pass; without a stack when there are problems."""
+
+    problems: list[Problem] = field(default_factory=list)
+    stack: Stack | None = None
+    app: App | None = None
+
+
+def open_app(loaded: LoadedConfig, folder: Path) -> AppSource:
+    """The app's file. Raises InputError when it is not there or not YAML."""
+    name = loaded.config.app
+    builtin = is_builtin_name(name)
+    if builtin and name in builtin_apps():
+        place = asset("compose", "apps", name)
+        return AppSource(read_yaml(place / "compose.yaml", f"{name}/compose.yaml"), place)
+    opened = open_compose_file(folder, name)
+    if opened is not None:
+        return AppSource(*opened)
+    if builtin and not (folder / name).exists():
+        hint = f"built-in apps: {', '.join(builtin_apps())}; or a path such as ./compose.yaml"
+        rule = "is neither a built-in app nor a file"
+        near = nearest(name, builtin_apps())
+        raise InputError([loaded.problem(("app",), rule, value=name, suggestion=near, hint=hint)])
+    hint = "the path starts at the folder of moorage.yaml"
+    raise InputError([loaded.problem(("app",), "the Compose file does not exist", value=name, hint=hint)])
+
+
+def needs_of(loaded: LoadedConfig, source: AppSource) -> list[SecretNeed]:
+    """The secrets of the app and of the platform services, in the order of the app's file."""
+    extension, _ = read_extension(source.document, source.folder)
+    postgres, redis = postgres_platform, redis_platform
+    is_external = loaded.config.postgres.mode == "external", loaded.config.redis.mode == "external"
+    return [
+        *secret_needs(extension, loaded),
+        *edge_platform.needs(loaded),
+        *(postgres.external_needs(extension) if is_external[0] else postgres.needs(extension)),
+        *(redis.external_needs(extension) if is_external[1] else redis.needs(extension)),
+    ]
+
+
+def read_stack(
+    loaded: LoadedConfig, folder: Path, source: AppSource, secrets: SecretValues, store: SecretStore
+) -> Reading:
+    """The stack that both files mean, or every problem that stands in its way."""
+    reading = Reading()
+    extension, reader = read_extension(source.document, source.folder)
+    builtin = is_builtin_name(loaded.config.app) and loaded.config.app in builtin_apps()
+    platform = {
+        **platform_values(loaded),
+        **postgres_platform.values(extension, loaded, secrets.values),
+        **redis_platform.values(extension, loaded, secrets.values),
+    }
+    values = variable_values(extension, loaded, platform, _known_secrets(secrets), reader)
+    override, found = read_override(folder)
+    reading.problems.extend(found)
+    reading.problems.extend(reader.problems)
+    reading.problems.extend(env_problems(extension, loaded, builtin=builtin, used=source.used))
+    app = read_app(
+        loaded.config.app,
+        source.document,
+        source.folder,
+        values,
+        frozenset({*loaded.config.secrets, *secrets.values}),
+        allowed_host_paths=loaded.config.permissions.host_paths,
+        allowed_privileges=loaded.config.permissions.privileged,
+        adoptable=_adoptable(loaded, extension),
+    )
+    app.builtin = builtin
+    adoption = adopt(app, loaded.config.postgres.version, loaded.config.redis.version, loaded.config.target)
+    known = set(reader.problems)
+    reading.problems.extend(problem for problem in app.problems if problem not in known)
+    stack, problems = build_stack(
+        loaded,
+        app,
+        adoption,
+        secrets,
+        override=override,
+        certificate_digest=certificate_digest(loaded, folder),
+        revision_key=_revision_key(store),
+    )
+    reading.problems.extend(problems)
+    reading.app = app
+    reading.stack = stack
+    return reading
+
+
+def _adoptable(loaded: LoadedConfig, extension: AppExtension) -> frozenset[str]:
+    """The kinds of databases that moorage runs in the place of the app's own."""
+    postgres, redis, requires = loaded.config.postgres, loaded.config.redis, extension.requires
+    wanted = {
+        "postgres": postgres.adopt and postgres.mode == "bundled" and requires.postgres is None,
+        "redis": redis.adopt and redis.mode == "bundled" and requires.redis is None,
+    }
+    return frozenset(kind for kind, adopt_it in wanted.items() if adopt_it)
+
+
+def _known_secrets(secrets: SecretValues) -> dict[str, Sensitive]:
+    """Secrets with their values. Optional ones that nobody set are empty; required ones are reported elsewhere."""
+    return {**{need.name: Sensitive("") for need in secrets.missing}, **secrets.values}
+
+
+def missing_secrets(loaded: LoadedConfig, secrets: SecretValues, source: AppSource, app: App | None) -> list[Problem]:
+    """Secrets that only the operator can give, and did not yet.
+
+    A name that is listed to keep an env file's value out of the rendered folder has its value there.
+    """
+    if app is None or not secrets.missing:
+        return []
+    given = app.env_file_names - source.used
+    return [
+        loaded.problem(
+            ("secrets",), f"the secret {need.name} has no value ({need.why})", hint=f"`moorage secrets set {need.name}`"
+        )
+        for need in secrets.missing
+        if not need.optional and need.name not in given
+    ]
+
+
+def _revision_key(store: SecretStore) -> Sensitive:
+    """A key for fingerprints in rendered files; follows from the recovery key, says nothing of it."""
+    key = store.recovery_key(write=False)
+    return Sensitive(hashlib.sha256(b"moorage revisions\0" + key.reveal().encode()).hexdigest())
