@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moorage import flow
+from moorage.config import rules
 from moorage.errors import InputError, MoorageError
 from moorage.formats import parse_yaml
 from moorage.sensitive import Sensitive
@@ -108,7 +109,7 @@ def test_every_environment_has_secrets_and_names_of_its_own(tmp_path: Path) -> N
     place(tmp_path, GOOD)
     folder_with(tmp_path, {"secrets/staging/values/TOKEN": "other\n"})
     default, staging = open_it(tmp_path), open_it(tmp_path, "staging")
-    assert (default.stack.project, staging.stack.project) == ("acme", "acme-staging")
+    assert (default.stack.project, staging.stack.project) == ("acme", "acme--staging")
     assert staging.stack.domain == "staging.example.com"
     assert staging.stack.service("web").secret_environment["C"] == Sensitive("other")
     assert default.rendered_folder != staging.rendered_folder
@@ -236,10 +237,6 @@ def test_the_shipped_app_renders(tmp_path: Path) -> None:
 # Names that contradict each other.
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="`acme` with the environment `b` and `acme-b` are one project to Docker: two deployments share containers and volumes",
-)
 def test_two_deployments_never_have_one_project_name(tmp_path: Path) -> None:
     first = deployment(tmp_path / "a", WEB, "environments: {b: {}}\n", environment="b").stack.project
     second = deployment(tmp_path / "b", WEB, base=SETTINGS.replace("name: acme", "name: acme-b")).stack.project
@@ -252,6 +249,35 @@ def test_two_deployments_never_have_one_project_name(tmp_path: Path) -> None:
 )
 def test_a_name_too_long_for_a_file_is_a_problem_and_no_crash(old: str, new: str, tmp_path: Path) -> None:
     assert problems(lambda: open_it(place(tmp_path, GOOD.replace(old, new))))
+
+
+NAMES = st.from_regex(r"(xn--)?[a-z](-?[a-z0-9]){0,4}", fullmatch=True).filter(lambda text: text != "xn")
+
+
+@given(first=st.tuples(NAMES, st.none() | NAMES), second=st.tuples(NAMES, st.none() | NAMES))
+@settings(max_examples=300)
+def test_every_environment_has_a_project_of_its_own(
+    first: tuple[str, str | None], second: tuple[str, str | None]
+) -> None:
+    def project(name: str, environment: str | None) -> str:
+        rules.deployment_name(name)
+        return name if environment is None else rules.project_name(name, rules.environment_name(environment))
+
+    try:
+        found = project(*first), project(*second)
+    except ValueError:
+        return
+    assert (found[0] == found[1]) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("settings_text", "key"),
+    [("name: acme--b\n", "name"), ("name: xn\n", "name"), ("environments: {a--b: {}}\n", "environments.a--b")],
+)
+def test_names_that_would_make_two_projects_one_are_refused(settings_text: str, key: str, tmp_path: Path) -> None:
+    base = SETTINGS.replace("name: acme\n", "") if key == "name" else SETTINGS
+    (problem,) = problems(lambda: deployment(tmp_path, WEB, settings_text, base=base))
+    assert problem.key == key
 
 
 # Whatever stands in moorage.yaml.

@@ -29,7 +29,8 @@ _PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,;=:@%/-]*")
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*[^:]")
 
 # Names that would collide with something that Docker, Compose or this program already uses.
-RESERVED_NAMES = frozenset({"moorage", "default", "host", "bridge", "none", "docker", "localhost"})
+RESERVED_NAMES = frozenset({"moorage", "default", "host", "bridge", "none", "docker", "localhost", "xn"})
+_SEPARATOR = "--"
 
 
 def name(value: object) -> str:
@@ -45,7 +46,26 @@ def deployment_name(value: object) -> str:
     text = name(value)
     if text in RESERVED_NAMES:
         raise ValueError("is a reserved name; choose another")
+    # Names of international domains start with `xn--`.
+    _no_separator(text.removeprefix("xn--"))
     return text
+
+
+def environment_name(value: object) -> str:
+    """The name of an environment, which follows the deployment's in the names of containers and volumes."""
+    text = name(value)
+    _no_separator(text)
+    return text
+
+
+def project_name(deployment: str, environment: str) -> str:
+    """What Docker calls an environment that is not the default one; no two pairs have the same."""
+    return f"{deployment}{_SEPARATOR}{environment}"
+
+
+def _no_separator(text: str) -> None:
+    if _SEPARATOR in text:
+        raise ValueError(f"must not contain `{_SEPARATOR}`, which stands between the deployment and an environment")
 
 
 def host_name(value: object) -> str:

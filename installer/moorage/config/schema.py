@@ -34,6 +34,7 @@ Port = Annotated[
     WithJsonSchema({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]+$"}),
 ]
 Name = Annotated[str, BeforeValidator(rules.name), _example("staging")]
+EnvironmentName = Annotated[str, BeforeValidator(rules.environment_name), _example("staging")]
 DeploymentName = Annotated[str, BeforeValidator(rules.deployment_name), _example("acme")]
 HostName = Annotated[str, BeforeValidator(rules.host_name), _example("notes.example.com")]
 RouteHost = Annotated[str, BeforeValidator(rules.route_host), _example("admin")]
@@ -366,7 +367,7 @@ class Config(Model):
         description="The host name, or a mapping with `name` and `wildcard`."
     )
     target: Target = Field("compose", description="Where it runs: `compose` (one server), `minikube` or `eks`.")
-    environments: dict[Name, dict[str, Any]] = Field(
+    environments: dict[EnvironmentName, dict[str, Any]] = Field(
         default_factory=dict, description="Named environments; each may override anything of this file but `name`."
     )
     tls: Tls = Tls()

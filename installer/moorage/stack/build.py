@@ -10,6 +10,7 @@ from moorage.app.adoption import Adoption
 from moorage.app.model import App, Notice
 from moorage.app.ports import port_spans
 from moorage.config.loading import LoadedConfig
+from moorage.config.rules import project_name
 from moorage.config.secrets import SecretValues
 from moorage.errors import Problem
 from moorage.quantities import GIBIBYTE
@@ -122,7 +123,8 @@ def build_stack(
         redis = redis_platform.bundled(app.extension, adoption.redis, loaded, host, redis_password, logs.platform)
     if draft.problems:
         return None, draft.problems
-    project = config.name if loaded.environment == config.target else f"{config.name}-{loaded.environment}"
+    is_default = loaded.environment == config.target
+    project = config.name if is_default else project_name(config.name, loaded.environment)
     stack = Stack(
         name=config.name,
         project=project,
