@@ -137,11 +137,8 @@ def asked(folder: Path, console: Console, answers: Answers, *, ask: bool) -> Ans
         raise InputError([Problem(Place("moorage init"), "--domain", "is required when nobody can be asked")])
     is_local = domain.endswith("localhost")
     tls_default = "internal-ca" if is_local else "letsencrypt"
-    tls = answers.tls or (
-        console.ask(f"Where does its certificate come from? {', '.join(_TLS_MODES)}", tls_default)
-        if ask
-        else tls_default
-    )
+    question = f"Where does its certificate come from? {', '.join(_TLS_MODES)}"
+    tls = answers.tls or (_ask_valid(console, question, _tls_mode, tls_default) if ask else tls_default)
     email = answers.email
     if tls == "letsencrypt" and not email and ask:
         email = _ask_valid(console, "An e-mail address for the certificate authority?", rules.email)
@@ -166,11 +163,18 @@ def _needs_sources(app: str) -> bool:
     return app in builtin_apps() and not asset("compose", "apps", app, "Dockerfile").is_file()
 
 
-def _ask_valid(console: Console, question: str, rule: Any) -> str:
+def _tls_mode(value: str) -> str:
+    if value not in _TLS_MODES:
+        raise ValueError(f"must be {listed(_TLS_MODES)}")
+    return value
+
+
+def _ask_valid(console: Console, question: str, rule: Callable[[str], str], default: str = "") -> str:
+    """Ask until the answer is one: a mistake must not cost the answers before it."""
     while True:
-        answer = console.ask(question)
+        answer = console.ask(question, default)
         try:
-            return str(rule(answer))
+            return rule(answer)
         except ValueError as error:
             console.warning(f"It {error}.")
 

@@ -17,7 +17,7 @@ from moorage.app.interpolation import Reference
 from moorage.app.model import App, Notice, PublishedPort
 from moorage.app.opening import open_compose_file
 from moorage.app.ports import port_spans
-from moorage.app.secrecy import looks_secret
+from moorage.app.secrecy import looks_secret, names_used_as_secrets
 from moorage.app.variables import names_of_address, names_of_moorage, names_with_values, references_of
 from moorage.assets import asset, builtin_apps
 from moorage.config import rules
@@ -97,11 +97,16 @@ def _carry_variables(document: Document, folder: Path, extension: AppExtension, 
     content = document.value if isinstance(document.value, dict) else {}
     for name in names_in_env_files(content.get("services"), folder) - set(used):
         used[name] = [Reference(name, "-")]
+    as_secrets = names_used_as_secrets(content.get("services")) - set(extension.variables)
     left = names_of_moorage(extension, builtin=False) | names_of_address()
     known = names_with_values(extension) | set(extension.variables)
     for name, found in sorted(used.items()):
         if name in present and name not in left:
-            _carry(name, reveal(present[name]), extension, result)
+            value = reveal(present[name])
+            if _is_secret(name, value, extension) or (name in as_secrets and looks_secret("PASSWORD", value)):
+                result.secret_values[name] = Sensitive(value)
+            else:
+                result.env[name] = value
         elif name not in known and name not in present and _needs_value(found) and looks_secret(name, "a value"):
             _make_secret(name, result)
     _tell_of_env_file(present, set(left & set(used)), result)
@@ -121,12 +126,9 @@ def _dot_env(folder: Path, result: Inferred) -> dict[str, Text]:
     return {}
 
 
-def _carry(name: str, value: str, extension: AppExtension, result: Inferred) -> None:
+def _is_secret(name: str, value: str, extension: AppExtension) -> bool:
     variable = extension.variables.get(name)
-    if (variable is not None and variable.secret and value) or (variable is None and looks_secret(name, value)):
-        result.secret_values[name] = Sensitive(value)
-    elif variable is None or not variable.secret:
-        result.env[name] = value
+    return looks_secret(name, value) if variable is None else variable.secret
 
 
 def _make_secret(name: str, result: Inferred) -> None:
@@ -162,10 +164,18 @@ def _make_database_passwords(app: App, result: Inferred) -> None:
         if "POSTGRES_PASSWORD_FILE" in settings or "POSTGRES_HOST_AUTH_METHOD" in settings:
             continue
         written = app.document.value["services"][service.name].get("environment")
-        pairs = written.items() if isinstance(written, dict) else (str(item).split("=", 1) for item in written or ())
-        own = {"environment": {name: rest[0] if rest else None for name, *rest in pairs if name == "POSTGRES_PASSWORD"}}
-        for name in references_of(own):
+        for name in references_of({"environment": _only_password(written)}):
             _make_secret(name, result)
+
+
+def _only_password(written: Any) -> dict[str, Any]:
+    """The password as it stands in the file, out of either form of `environment`."""
+    if isinstance(written, list):
+        pairs = [str(item).split("=", 1) for item in written]
+        written = {name: rest[0] if rest else None for name, *rest in pairs}
+    if not isinstance(written, dict):
+        return {}
+    return {name: item for name, item in written.items() if name == "POSTGRES_PASSWORD"}
 
 
 def _candidates(app: App) -> list[tuple[str, int]]:

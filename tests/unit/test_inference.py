@@ -132,6 +132,26 @@ def test_values_are_carried_from_the_env_file_and_secrets_apart(tmp_path: Path) 
     assert "abc123" not in text + repr(found)
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"SMTP_PASSWORD": "${MAIL}"},
+        ["SMTP_PASSWORD=${MAIL:-x}"],
+        {"URL": "amqp://user:${MAIL}@broker/"},
+        {"TOKEN": "Bearer $MAIL"},
+    ],
+)
+def test_a_value_that_is_used_as_a_secret_is_one(environment: Any, tmp_path: Path) -> None:
+    found = look(tmp_path, {"web": web(environment=environment, ports=["80"])}, env="MAIL=hunter22\n")
+    assert (found.secret_names, found.env) == (["MAIL"], {})
+
+
+def test_a_switch_is_no_secret_wherever_it_is_used(tmp_path: Path) -> None:
+    environment = {"USE_TOKEN": "${SWITCH}", "URL": "https://${NAME}:80/$$MAIL"}
+    found = look(tmp_path, {"web": web(environment=environment, ports=["80"])}, env="SWITCH=true\nNAME=x\n")
+    assert found.env == {"SWITCH": "true", "NAME": "x"}
+
+
 def test_a_secret_without_value_is_made(tmp_path: Path) -> None:
     services = {
         "web": web(environment={"A": "${SECRET_KEY}", "B": "${OTHER_SECRET:-}", "C": "${PLAIN:-x}"}, ports=["80"])
@@ -209,6 +229,8 @@ def test_a_database_whose_password_is_empty_gets_one(environment: Any, env: str,
         {"POSTGRES_HOST_AUTH_METHOD": "trust", "POSTGRES_PASSWORD": "${PW:-}"},
         {"POSTGRES_PASSWORD": ""},
         {},
+        True,
+        5,
     ],
 )
 def test_a_database_that_needs_no_password_gets_none(environment: Any, tmp_path: Path) -> None:
@@ -230,6 +252,13 @@ def test_values_of_declared_variables_are_carried_too(tmp_path: Path) -> None:
     found = look(tmp_path, {"web": web(ports=["80"], environment=environment)}, env=env, **top)
     assert found.env == {"SMTP_HOST": "mail"}
     assert found.secret_names == ["API_URL"]
+
+
+@pytest.mark.parametrize("value", ["", "x"])
+def test_a_declared_secret_is_never_carried_in_the_open(value: str, tmp_path: Path) -> None:
+    top = {"x-moorage": {"variables": {"API_URL": {"secret": True}}}}
+    found = look(tmp_path, {"web": web(ports=["80"], labels={"a": "${API_URL}"})}, env=f"API_URL={value}\n", **top)
+    assert found.env == {}
 
 
 def test_variables_of_env_files_are_carried(tmp_path: Path) -> None:

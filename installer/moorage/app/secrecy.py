@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from typing import Any
 
 _SECRET_NAME = re.compile(
     r"(PASSWORD|PASSWD|PASSPHRASE|PASSCODE|SECRET|TOKEN|APIKEY|API_KEY|ACCESS_KEY|PRIVATE_KEY|ENCRYPTION_KEY|SIGNING_KEY|MASTER_KEY"
-    r"|CREDENTIAL|(?:^|_)PASS(?:$|_)|_PWD(?:$|_)|_KEY(?:$|_)|^KEY$|_DSN$|_SALT$|_PEPPER$)",
+    r"|CREDENTIAL|(?:^|_)PASS(?:$|_)|(?:^|_)PW(?:$|_)|_PWD(?:$|_)|_KEY(?:$|_)|^KEY$|_DSN$|_SALT$|_PEPPER$)",
     re.IGNORECASE,
 )
 _NOT_SECRET_NAME = re.compile(
@@ -16,7 +17,9 @@ _NOT_SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 # Digits alone are a count or a time, unless the name ends as a password's does.
-_PASSWORD_NAME = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|PASSCODE|SECRET|(?:^|_)PASS|_PWD|_PIN)$", re.IGNORECASE)
+_PASSWORD_NAME = re.compile(
+    r"(PASSWORD|PASSWD|PASSPHRASE|PASSCODE|SECRET|(?:^|_)PASS|(?:^|_)PW|_PWD|_PIN)$", re.IGNORECASE
+)
 _WORD = re.compile(r"^(|true|false|yes|no|on|off|none|null)$", re.IGNORECASE)
 _NUMBER = re.compile(r"^\d+(\.\d+)?$")
 # postgres://user:password@host, also inside of a list or behind `jdbc:`; key=value strings of database drivers.
@@ -40,6 +43,31 @@ def looks_secret(name: str, value: str) -> bool:
     if _looks_random(value):
         return True
     return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET_NAME.search(name)
+
+
+def names_used_as_secrets(services: Any) -> frozenset[str]:
+    """The variables that a file uses where secrets stand: under a name of that kind, or as the password of an address."""
+    found: set[str] = set()
+    for service in services.values() if isinstance(services, dict) else ():
+        settings = service.get("environment") if isinstance(service, dict) else None
+        for name, text in _written_pairs(settings):
+            if looks_secret(name, "a value"):
+                found.update(_VARIABLE.findall(text))
+            found.update(_PASSWORD_OF_ADDRESS.findall(text))
+    return frozenset(found)
+
+
+_VARIABLE = re.compile(r"(?<!\$)\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+_PASSWORD_OF_ADDRESS = re.compile(r"://[^/\s@]*:\$\{?([A-Za-z_][A-Za-z0-9_]*)[^/\s@]*@")
+
+
+def _written_pairs(settings: Any) -> list[tuple[str, str]]:
+    if isinstance(settings, dict):
+        return [(name, text) for name, text in settings.items() if isinstance(text, str)]
+    if not isinstance(settings, list):
+        return []
+    split = [str(item).partition("=") for item in settings]
+    return [(name, text) for name, _, text in split]
 
 
 def _looks_random(value: str) -> bool:
