@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,9 +113,11 @@ def read_stack(
         adoptable=_adoptable(loaded, extension),
     )
     app.builtin = builtin
+    has_services = bool(app.services)
     adoption = adopt(app, loaded.config.postgres.version, loaded.config.redis.version, loaded.config.target)
     known = set(reader.problems)
-    reading.problems.extend(problem for problem in app.problems if problem not in known)
+    of_app = [problem for problem in app.problems if problem not in known]
+    reading.problems.extend(of_app)
     stack, problems = build_stack(
         loaded,
         app,
@@ -124,10 +127,21 @@ def read_stack(
         certificate_digest=certificate_digest(loaded, folder),
         revision_key=_revision_key(store),
     )
-    reading.problems.extend(problems)
+    if has_services:
+        reading.problems.extend(problem for problem in problems if not _follows(problem, of_app))
     reading.app = app
     reading.stack = stack
     return reading
+
+
+def _follows(problem: Problem, of_app: list[Problem]) -> bool:
+    """Whether a route lacks its port only because the service, or its ports, could not be read."""
+    match = re.match(r"^routes\.([^.\[]+).*\.port$", problem.key)
+    if match is None:
+        return False
+    service = f"services.{match[1]}"
+    ports = (f"{service}.ports", f"{service}.expose")
+    return any(other.key == service or other.key.startswith(ports) for other in of_app)
 
 
 def _adoptable(loaded: LoadedConfig, extension: AppExtension) -> frozenset[str]:

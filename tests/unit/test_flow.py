@@ -105,6 +105,29 @@ def test_problems_of_both_files_are_told_together_and_nothing_is_written(tmp_pat
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("web", "key"),
+    [
+        ({"image": "nginx", "ports": ["x"]}, "services.web.ports[0]"),
+        ({"image": "nginx", "ports": ["${NOPE}:80"]}, "services.web.ports[0]"),
+        ({"image": "nginx", "expose": ["x"]}, "services.web.expose[0]"),
+        ({"image": "${NOPE}", "ports": ["80"]}, "services.web.image"),
+        ({"image": "nginx", "ports": ["80"], "volumes": ["${NOPE}:/data"]}, "services.web.volumes[0]"),
+        ({"image": "nginx", "ports": ["80"], "mem_limit": "${NOPE}"}, "services.web.mem_limit"),
+        ("x", "services.web"),
+    ],
+)
+def test_one_mistake_is_one_problem(web: Any, key: str, tmp_path: Path) -> None:
+    found = problems(lambda: deployment(tmp_path, {"services": {"web": web}}, "routes: {web: {}}\n"))
+    assert [problem.key for problem in found] == [key]
+
+
+@pytest.mark.parametrize("services", [["web"], "x", {}, None])
+def test_an_app_without_services_is_one_problem(services: Any, tmp_path: Path) -> None:
+    (problem,) = problems(lambda: deployment(tmp_path, {"services": services}, "routes: {web: {port: 80}}\n"))
+    assert problem.key == "services"
+
+
 def test_every_environment_has_secrets_and_names_of_its_own(tmp_path: Path) -> None:
     place(tmp_path, GOOD)
     folder_with(tmp_path, {"secrets/staging/values/TOKEN": "other\n"})

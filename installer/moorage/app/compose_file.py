@@ -14,6 +14,7 @@ from moorage.app.model import App, AppNetwork, AppVolume
 from moorage.app.reader import Reader
 from moorage.app.services import ServiceReader
 from moorage.config import rules
+from moorage.errors import Problem
 from moorage.formats import Document, KeyPath, is_file
 from moorage.sensitive import Text
 from moorage.words import nearest
@@ -55,7 +56,9 @@ def read_app(
     """
     extension, reader = read_extension(document, folder)
     raw = {key: value for key, value in reader.mapping(document.value, ()).items() if not key.startswith("x-")}
-    content = reader.keys(reader.interpolate(raw, (), values, frozenset()), (), subset.TOP, "compose file")
+    filled = reader.interpolate(raw, (), values, frozenset())
+    unfilled = list(reader.problems)
+    content = reader.keys(filled, (), subset.TOP, "compose file")
     app = App(
         name,
         folder,
@@ -73,12 +76,18 @@ def read_app(
         _check_service_name(service_name, path, reader)
         service = services.read(service_name, value, path)
         app.services[service_name] = service
-    if not app.services:
+    if not app.services and not content.get("services"):
         reader.report(("services",) if "services" in content else (), "has no services")
     _check_references(app, reader)
-    app.problems = reader.problems
+    app.problems = _without_consequences(reader.problems, unfilled)
     app.notices = reader.notices
     return app
+
+
+def _without_consequences(problems: list[Problem], unfilled: list[Problem]) -> list[Problem]:
+    """A text whose variable has no value is read as an empty one: what is wrong with that is nobody's mistake."""
+    keys = {problem.key for problem in unfilled}
+    return [problem for problem in problems if problem in unfilled or problem.key not in keys]
 
 
 def _check_service_name(name: str, path: tuple[str, ...], reader: Reader) -> None:
