@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import secrets as random_source
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from moorage.app.compose_file import read_app, read_extension
-from moorage.app.env_file import read_env_file
-from moorage.app.environment import names_in_env_files
-from moorage.app.extension import AppExtension
 from moorage.app.images import NOT_HTTP, image_kind
-from moorage.app.interpolation import Reference
 from moorage.app.model import App, Notice, PublishedPort
 from moorage.app.opening import open_compose_file
 from moorage.app.ports import port_spans
-from moorage.app.secrecy import looks_secret, names_used_as_secrets
-from moorage.app.variables import names_of_address, names_of_moorage, names_with_values, references_of
 from moorage.assets import asset, builtin_apps
+from moorage.carrying import carry_variables, make_database_passwords, move_secrets_of_env_files, tell_of_made_secrets
 from moorage.config import rules
 from moorage.errors import InputError, Place, Problem
-from moorage.formats import Document, read_yaml
-from moorage.sensitive import Sensitive, Text, reveal
+from moorage.formats import read_yaml
+from moorage.sensitive import Sensitive, Text
 from moorage.validation import show_value
 
 _SITE_NAMES = ("web", "app", "frontend", "nginx", "caddy", "proxy", "server", "ui", "www")
@@ -46,6 +39,7 @@ class Inferred:
     candidates: list[tuple[str, int]] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     secret_values: dict[str, Sensitive] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
     comments: list[str] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     wildcard: bool = False
@@ -69,10 +63,14 @@ def infer(folder: Path, app: str, chosen: tuple[str, ...]) -> Inferred:
         return result
     document, place = opened
     extension, _ = read_extension(document, place)
-    _carry_variables(document, place, extension, result)
+    carry_variables(document, place, extension, result)
     values: dict[str, Text] = {**result.env, **result.secret_values}
     found = read_app(app, document, place, _Lenient(values), adoptable=frozenset({"postgres", "redis"}))
-    _make_database_passwords(found, result)
+    if not found.services:
+        raise InputError(found.problems)
+    make_database_passwords(found, result)
+    move_secrets_of_env_files(found, result)
+    tell_of_made_secrets(result)
     result.wildcard = extension.wildcard
     result.routes = [_chosen_route(text, found) for text in chosen]
     if not any(service.extension.route for service in found.services.values()):
@@ -88,94 +86,6 @@ class _Lenient(dict[str, Text]):
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ARG002
         return super().get(name, "")
-
-
-def _carry_variables(document: Document, folder: Path, extension: AppExtension, result: Inferred) -> None:
-    """Values from `.env` beside the file; missing secrets are made."""
-    present = _dot_env(folder, result)
-    used = references_of(document.value)
-    content = document.value if isinstance(document.value, dict) else {}
-    for name in names_in_env_files(content.get("services"), folder) - set(used):
-        used[name] = [Reference(name, "-")]
-    as_secrets = names_used_as_secrets(content.get("services")) - set(extension.variables)
-    left = names_of_moorage(extension, builtin=False) | names_of_address()
-    known = names_with_values(extension) | set(extension.variables)
-    for name, found in sorted(used.items()):
-        if name in present and name not in left:
-            value = reveal(present[name])
-            if _is_secret(name, value, extension) or (name in as_secrets and looks_secret("PASSWORD", value)):
-                result.secret_values[name] = Sensitive(value)
-            else:
-                result.env[name] = value
-        elif name not in known and name not in present and _needs_value(found) and looks_secret(name, "a value"):
-            _make_secret(name, result)
-    _tell_of_env_file(present, set(left & set(used)), result)
-
-
-def _dot_env(folder: Path, result: Inferred) -> dict[str, Text]:
-    """The values that Compose would fill in. Raises InputError when the file is broken."""
-    file = folder / ".env"
-    if file.is_file():
-        present, problems = read_env_file(file, ".env")
-        if problems:
-            raise InputError(problems)
-        return present
-    if (folder / ".env.example").is_file():
-        text = "there is no .env, only .env.example; copy and edit it, or set values under `env`"
-        result.notices.append(Notice(".env", text))
-    return {}
-
-
-def _is_secret(name: str, value: str, extension: AppExtension) -> bool:
-    variable = extension.variables.get(name)
-    return looks_secret(name, value) if variable is None else variable.secret
-
-
-def _make_secret(name: str, result: Inferred) -> None:
-    result.env.pop(name, None)
-    result.secret_values[name] = Sensitive(random_source.token_hex(32))
-    result.notices.append(Notice("secrets", f"{name} had no value; a random one was made"))
-
-
-def _needs_value(found: list[Reference]) -> bool:
-    return any(reference.operator in ("", ":?", "?") for reference in found)
-
-
-def _tell_of_env_file(present: Mapping[str, Text], left: set[str], result: Inferred) -> None:
-    """What became of the values of .env that are not under `env`."""
-    moved = sorted(set(result.secret_values) & set(present))
-    if moved:
-        text = (
-            f"secrets were copied to secrets/ ({', '.join(moved)}); moorage does not read .env for variables any more"
-        )
-        result.notices.append(Notice(".env", text))
-    dropped = sorted(left & set(present))
-    if dropped:
-        text = f"{', '.join(dropped)} are set by moorage from now on: they follow from moorage.yaml"
-        result.notices.append(Notice(".env", text))
-
-
-def _make_database_passwords(app: App, result: Inferred) -> None:
-    """A Postgres that takes its password from a variable without a value would never start."""
-    for service in app.services.values():
-        settings = service.environment
-        if image_kind(service.image) != "postgres" or reveal(settings.get("POSTGRES_PASSWORD", "")):
-            continue
-        if "POSTGRES_PASSWORD_FILE" in settings or "POSTGRES_HOST_AUTH_METHOD" in settings:
-            continue
-        written = app.document.value["services"][service.name].get("environment")
-        for name in references_of({"environment": _only_password(written)}):
-            _make_secret(name, result)
-
-
-def _only_password(written: Any) -> dict[str, Any]:
-    """The password as it stands in the file, out of either form of `environment`."""
-    if isinstance(written, list):
-        pairs = [str(item).split("=", 1) for item in written]
-        written = {name: rest[0] if rest else None for name, *rest in pairs}
-    if not isinstance(written, dict):
-        return {}
-    return {name: item for name, item in written.items() if name == "POSTGRES_PASSWORD"}
 
 
 def _candidates(app: App) -> list[tuple[str, int]]:

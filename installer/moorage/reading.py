@@ -166,7 +166,7 @@ def missing_secrets(loaded: LoadedConfig, secrets: SecretValues, source: AppSour
     """
     if app is None or not secrets.missing:
         return []
-    given = app.env_file_names - source.used
+    given = set(app.env_file_values) - source.used
     return [
         loaded.problem(
             ("secrets",), f"the secret {need.name} has no value ({need.why})", hint=f"`moorage secrets set {need.name}`"

@@ -19,7 +19,7 @@ from moorage.inference import Inferred, infer
 from moorage.operations.secret_keeping import RECOVERY_TEXT
 from moorage.quantities import GIBIBYTE, format_size
 from moorage.templating import render_template
-from moorage.words import listed
+from moorage.words import listed, plural
 
 
 def initialise(
@@ -149,7 +149,7 @@ def _report(folder: Path, console: Console, deployment: flow.Deployment, inferre
         console.warning(f"{notice.subject}: {notice.text}")
     console.success(f"{folder / CONFIG_FILE} written for {app.name} at {deployment.stack.base_url}")
     made = len(deployment.secrets.generated) + len(inferred.secret_values)
-    console.success(f"{made} secrets made in {folder / 'secrets'}, readable by you only")
+    console.success(f"{plural(made, 'secret')} made in {folder / 'secrets'}, readable by you only")
     if console.is_interactive():
         console.detail(RECOVERY_TEXT)
         console.detail(SecretStore(folder, deployment.environment).recovery_key(write=False).reveal())

@@ -114,6 +114,8 @@ def test_problems_of_both_files_are_told_together_and_nothing_is_written(tmp_pat
         ({"image": "${NOPE}", "ports": ["80"]}, "services.web.image"),
         ({"image": "nginx", "ports": ["80"], "volumes": ["${NOPE}:/data"]}, "services.web.volumes[0]"),
         ({"image": "nginx", "ports": ["80"], "mem_limit": "${NOPE}"}, "services.web.mem_limit"),
+        ({"image": "nginx", "ports": ["80"], "environment": ["A=${NOPE}"]}, "services.web.environment[0]"),
+        ({"image": "nginx", "ports": ["80"], "labels": ["A=${NOPE}"]}, "services.web.labels[0]"),
         ("x", "services.web"),
     ],
 )

@@ -261,6 +261,50 @@ def test_a_declared_secret_is_never_carried_in_the_open(value: str, tmp_path: Pa
     assert found.env == {}
 
 
+def test_secrets_of_env_files_are_moved_to_the_others(tmp_path: Path) -> None:
+    folder_with(
+        tmp_path,
+        {
+            "app.env": "SITE=x\nDB_PASSWORD=hunter22\nDB=postgres://u:${DB_PASSWORD}@db/x\nOWN_TOKEN=a\nEMPTY_TOKEN=\ndb.password=x\nSAME_TOKEN=$DB_PASSWORD\n",
+            "other.env": "DB_PASSWORD=hunter22\nOWN_TOKEN=b\n",
+        },
+    )
+    services = {"web": web(ports=["80"], env_file="app.env"), "other": web(env_file=["other.env"])}
+    found = look(tmp_path, services)
+    # Of a name with two values each service keeps its own, out of the rendered folder all the same.
+    assert found.secret_names == ["DB_PASSWORD"]
+    assert found.secret_values["DB_PASSWORD"].reveal() == "hunter22"
+    assert found.env == {}
+    assert any("DB_PASSWORD" in notice.text for notice in found.notices)
+
+
+def test_a_file_without_services_is_told_as_that(tmp_path: Path) -> None:
+    folder_with(tmp_path, {"compose.yaml": "services: [web]\n"})
+    with pytest.raises(InputError) as error:
+        infer(tmp_path, "./compose.yaml", ("web:80",))
+    assert [problem.key for problem in error.value.problems] == ["services"]
+
+
+@pytest.mark.parametrize(("line", "value"), [("DB_PASSWORD=hunter22\n", "hunter22"), ("DB_PASSWORD=\n", ""), ("", "")])
+def test_a_password_of_an_env_file_is_better_than_a_random_one(line: str, value: str, tmp_path: Path) -> None:
+    folder_with(tmp_path, {"app.env": line})
+    database = {"image": "postgres:16", "environment": {"POSTGRES_PASSWORD": "${DB_PASSWORD}"}}
+    found = look(tmp_path, {"web": web(ports=["80"], env_file="app.env"), "db": database})
+    kept = found.secret_values["DB_PASSWORD"].reveal()
+    assert kept == value or (not value and len(kept) == 64)
+    assert any("a random one was made" in notice.text for notice in found.notices) == (not value)
+
+
+def test_one_name_for_two_secrets_is_refused(tmp_path: Path) -> None:
+    folder_with(tmp_path, {"app.env": "API_TOKEN=other\n"})
+    with pytest.raises(InputError) as error:
+        look(
+            tmp_path, {"web": web(ports=["80"], env_file="app.env", labels={"a": "${API_TOKEN}"})}, env="API_TOKEN=a\n"
+        )
+    assert "API_TOKEN has another value" in str(error.value.problems)
+    assert "other" not in str(error.value.problems).replace("another", "")
+
+
 def test_variables_of_env_files_are_carried(tmp_path: Path) -> None:
     folder_with(tmp_path, {"app.env": "URL=https://${HOST_NAME}/\n"})
     found = look(tmp_path, {"web": web(ports=["80"], env_file="app.env")}, env="HOST_NAME=x.example.org\nOTHER=1\n")

@@ -283,6 +283,8 @@ def test_secrets_of_an_app_that_names_its_env_file_stay_out_of_the_rendered_fold
     rendered = flow.render(flow.open_deployment(tmp_path).stack)
     assert not [path for path, file in rendered.public.files.items() if b"hunter22-Zq" in file.content]
     assert b"hunter22-Zq" in rendered.private.files["env/web.env"].content
+    assert written(tmp_path)["secrets"] == ["DB_PASSWORD"]
+    assert (tmp_path / "secrets/compose/values/DB_PASSWORD").read_text() == "hunter22-Zq\n"
 
 
 def test_a_gitignore_is_completed_and_not_replaced(tmp_path: Path) -> None:

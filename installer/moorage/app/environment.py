@@ -17,6 +17,7 @@ from moorage.formats import KeyPath, is_file
 from moorage.sensitive import Sensitive, Text, reveal
 
 _NAMES_SHOWN = 8
+_COMPOSED = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:].*\$", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -46,14 +47,21 @@ def read_environment(
 
 def names_in_env_files(services: Any, folder: Path) -> frozenset[str]:
     """The variables that lines of env files use; a name too many does no harm."""
-    found: set[str] = set()
+    return frozenset(name for text in _texts_of_env_files(services, folder) for name in _VARIABLE.findall(text))
+
+
+def names_that_follow_others(services: Any, folder: Path) -> frozenset[str]:
+    """The variables of env files whose lines use other variables."""
+    return frozenset(name for text in _texts_of_env_files(services, folder) for name in _COMPOSED.findall(text))
+
+
+def _texts_of_env_files(services: Any, folder: Path) -> Iterator[str]:
     for service in services.values() if isinstance(services, dict) else ():
         written = service.get("env_file") if isinstance(service, dict) else None
         for item in written if isinstance(written, list) else [written]:
             name = item.get("path") if isinstance(item, dict) else item
             if isinstance(name, str) and is_file(folder / name):
-                found.update(_VARIABLE.findall((folder / name).read_text(encoding="utf-8", errors="replace")))
-    return frozenset(found)
+                yield (folder / name).read_text(encoding="utf-8", errors="replace")
 
 
 def _value(reader: Reader, name: str, value: Any, path: KeyPath, values: Mapping[str, Text]) -> Text | None:
@@ -114,7 +122,8 @@ def _of_file(
     if suspects:
         # Once more: lines that use a secret one are secret too.
         found, _ = read_env_file(file, name, known, secrets | suspects)
-    app.env_file_names.update(found)
+    for key, text in found.items():
+        app.env_file_values.setdefault(key, set()).add(text)
     kept = {key: values[key] for key in secrets & set(found) if reveal(values.get(key, ""))}
     _tell(reader, name, {**found, **kept}, suspects - set(kept), sorted(kept))
     return {**found, **kept}

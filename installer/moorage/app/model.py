@@ -218,4 +218,4 @@ class App:
     allowed_privileges: tuple[str, ...] = ()
     adoptable: frozenset[str] = frozenset()
     link_aliases: dict[str, list[str]] = field(default_factory=dict)
-    env_file_names: set[str] = field(default_factory=set)
+    env_file_values: dict[str, set[Text]] = field(default_factory=dict)

@@ -197,8 +197,12 @@ class Reader:
                 continue
             problems = len(self.problems)
             name, separator, rest = self.text(item, here).partition("=")
-            if len(self.problems) == problems:
+            if len(self.problems) > problems:
+                continue
+            if name:
                 result[name] = rest if separator else None
+            else:
+                self.report(here, "must be NAME=value")
         return result
 
     def _secret_pair(self, item: Sensitive, path: KeyPath) -> dict[str, Sensitive]:
