@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets as random_source
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moorage.app.env_file import read_env_file
 from moorage.app.environment import names_in_env_files, names_that_follow_others
@@ -19,8 +20,33 @@ from moorage.errors import InputError, Place, Problem
 from moorage.formats import Document
 from moorage.sensitive import Sensitive, Text, reveal
 
-if TYPE_CHECKING:
-    from moorage.inference import Inferred
+
+@dataclass(frozen=True)
+class InferredRoute:
+    """A service's port that becomes the site, or a subdomain of it."""
+
+    service: str
+    port: int
+    host: str = ""
+
+
+@dataclass
+class Inferred:
+    """What is carried from a foreign file into moorage.yaml."""
+
+    routes: list[InferredRoute] = field(default_factory=list)
+    candidates: list[tuple[str, int]] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    secret_values: dict[str, Sensitive] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    comments: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    wildcard: bool = False
+
+    @property
+    def secret_names(self) -> list[str]:
+        """The names for `secrets` in moorage.yaml."""
+        return sorted(self.secret_values)
 
 
 def carry_variables(document: Document, folder: Path, extension: AppExtension, result: Inferred) -> None:

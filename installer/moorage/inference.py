@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +11,21 @@ from moorage.app.model import App, Notice, PublishedPort
 from moorage.app.opening import open_compose_file
 from moorage.app.ports import port_spans
 from moorage.assets import asset, builtin_apps
-from moorage.carrying import carry_variables, make_database_passwords, move_secrets_of_env_files, tell_of_made_secrets
+from moorage.carrying import (
+    Inferred,
+    InferredRoute,
+    carry_variables,
+    make_database_passwords,
+    move_secrets_of_env_files,
+    tell_of_made_secrets,
+)
 from moorage.config import rules
 from moorage.errors import InputError, Place, Problem
 from moorage.formats import read_yaml
-from moorage.sensitive import Sensitive, Text
+from moorage.sensitive import Text
 from moorage.validation import show_value
 
 _SITE_NAMES = ("web", "app", "frontend", "nginx", "caddy", "proxy", "server", "ui", "www")
-
-
-@dataclass(frozen=True)
-class InferredRoute:
-    """A service's port that becomes the site, or a subdomain of it."""
-
-    service: str
-    port: int
-    host: str = ""
-
-
-@dataclass
-class Inferred:
-    """What is carried from a foreign file into moorage.yaml."""
-
-    routes: list[InferredRoute] = field(default_factory=list)
-    candidates: list[tuple[str, int]] = field(default_factory=list)
-    env: dict[str, str] = field(default_factory=dict)
-    secret_values: dict[str, Sensitive] = field(default_factory=dict)
-    made: set[str] = field(default_factory=set)
-    comments: list[str] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
-    wildcard: bool = False
-
-    @property
-    def secret_names(self) -> list[str]:
-        """The names for `secrets` in moorage.yaml."""
-        return sorted(self.secret_values)
 
 
 def infer(folder: Path, app: str, chosen: tuple[str, ...]) -> Inferred:

@@ -9,13 +9,14 @@ from pathlib import Path
 from moorage import flow
 from moorage.answers import Answers, answers_from_file, asked, merged
 from moorage.app.model import App
+from moorage.carrying import Inferred
 from moorage.config.loading import CONFIG_FILE
 from moorage.config.secrets import SecretStore
 from moorage.console import Console
 from moorage.errors import InputError, Place, Problem
 from moorage.formats import dump_scalar, parse_yaml
 from moorage.host_facts import HostFacts, host_facts
-from moorage.inference import Inferred, infer
+from moorage.inference import infer
 from moorage.operations.secret_keeping import RECOVERY_TEXT
 from moorage.quantities import GIBIBYTE, format_size
 from moorage.templating import render_template

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from moorage.carrying import Inferred, InferredRoute
 from moorage.errors import InputError
-from moorage.inference import Inferred, InferredRoute, infer
+from moorage.inference import infer
 from tests.unit.given import as_text, folder_with
 
 
