@@ -2,17 +2,21 @@
 
 `releases/<environment>/<id>/` holds the rendered folder and release.json; the files with secrets lie
 apart, in `secrets/<environment>/releases/<id>/`. `current` names the release that serves.
+
+A release begins to exist by one rename, of its public half, and ends by one: whatever is half done has a
+hidden name or no public half, is no release to anybody, and is tidied away by the next one.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from moorage import __version__
 from moorage.errors import MoorageError
@@ -20,6 +24,8 @@ from moorage.formats import dump_json
 from moorage.tree import MANIFEST, File, Tree, write_file, written_files
 
 KEPT = 5
+_ID = re.compile(r"^[0-9]{4,}-[0-9]{8}T[0-9]{6}Z$")
+_RECORD = "release.json"
 
 
 @dataclass(frozen=True)
@@ -48,24 +54,23 @@ class Releases:
 
     def all(self) -> tuple[Release, ...]:
         """Every complete release, oldest first."""
-        if not self.folder.is_dir():
-            return ()
-        found = [self._read(place) for place in sorted(self.folder.iterdir()) if (place / "release.json").is_file()]
-        return tuple(found)
+        found = (self._read(name) for name in _ids(self.folder))
+        return tuple(release for release in found if release is not None)
+
+    def damaged(self) -> tuple[Path, ...]:
+        """Records that can't be read, oldest first: their releases are left out."""
+        records = [self.folder / name / _RECORD for name in _ids(self.folder)]
+        return tuple(record for record in records if record.is_file() and self._read(record.parent.name) is None)
 
     def current(self) -> Release | None:
         """The release that serves, if any."""
-        try:
-            name = (self.folder / "current").read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            return None
-        place = self.folder / name
-        return self._read(place) if (place / "release.json").is_file() else None
+        name = self._current_name()
+        return self._read(name) if name else None
 
     def before_current(self) -> Release | None:
         """The release that a rollback goes to."""
-        current = self.current()
-        older = [release for release in self.all() if current is not None and release.id < current.id]
+        current = self._current_name()
+        older = [release for release in self.all() if current and _age(release.id) < _age(current)]
         return older[-1] if older else None
 
     def named(self, name: str) -> Release:
@@ -78,23 +83,27 @@ class Releases:
             raise MoorageError(f"there is no release `{name}`", f"releases: {known}")
         return found[0]
 
+    def next_id(self, now: datetime) -> str:
+        """The id of the release that `record` would make now; numbers of damaged ones are not used again."""
+        numbers = [_age(name)[0] for name in (*_ids(self.folder), *_ids(self.private_folder))]
+        return f"{max(numbers, default=0) + 1:04d}-{now:%Y%m%dT%H%M%SZ}"
+
     def record(self, rendered: Path, private: Path, images: Mapping[str, str], now: datetime) -> Release:
         """Keep what serves now as a release and make it the current one; whole or not at all."""
-        numbers = [int(release.id.partition("-")[0]) for release in self.all()]
-        name = f"{max(numbers, default=0) + 1:04d}-{now:%Y%m%dT%H%M%SZ}"
-        partial, final = self.folder / f".{name}.partial", self.folder / name
-        partial_private, final_private = self.private_folder / f".{name}.partial", self.private_folder / name
-        for leftover in (*self.folder.glob(".*.partial"), *self.private_folder.glob(".*.partial")):
-            shutil.rmtree(leftover, ignore_errors=True)
-        _copy(private, partial_private, 0o700)
-        _copy(rendered, partial / "rendered", 0o755)
-        record = {"id": name, "time": f"{now:%Y-%m-%dT%H:%M:%SZ}", "moorage": __version__, "images": dict(images)}
-        write_file(partial / "release.json", File(dump_json(record).encode()))
-        shutil.rmtree(final_private, ignore_errors=True)
-        partial_private.rename(final_private)
-        partial.rename(final)
+        # Both are read before anything is written: a folder that misses a file makes no half release.
+        public_tree, private_tree = read_tree(rendered), read_tree(private)
+        self._tidy()
+        name = self.next_id(now)
+        partial, partial_private = _hidden(self.folder / name), _hidden(self.private_folder / name)
+        _write(private_tree, partial_private, 0o700)
+        _write(public_tree, partial / "rendered", 0o755)
+        time = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        record = {"id": name, "time": time, "moorage": __version__, "images": dict(images)}
+        write_file(partial / _RECORD, File(dump_json(record).encode()))
+        partial_private.rename(self.private_folder / name)
+        partial.rename(self.folder / name)
         self.set_current(name)
-        return self._read(final)
+        return Release(name, time, __version__, dict(images), self.folder / name, self.private_folder / name)
 
     def set_current(self, name: str) -> None:
         """Say which release serves."""
@@ -107,32 +116,88 @@ class Releases:
         return tuple(release for release in self.all()[:-KEPT] if release.id not in protected)
 
     def remove(self, release: Release) -> None:
-        """Delete one release's copies."""
+        """Delete one release's copies: from the first step on it is no release any more."""
+        gone = _hidden(release.folder)
+        release.folder.rename(gone)
         shutil.rmtree(release.private_folder, ignore_errors=True)
-        shutil.rmtree(release.folder, ignore_errors=True)
+        shutil.rmtree(gone, ignore_errors=True)
 
-    def _read(self, place: Path) -> Release:
-        record = json.loads((place / "release.json").read_text(encoding="utf-8"))
-        return Release(
-            record["id"], record["time"], record["moorage"], record["images"], place, self.private_folder / record["id"]
-        )
+    def _current_name(self) -> str:
+        try:
+            return (self.folder / "current").read_text(encoding="utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            return ""
 
+    def _read(self, name: str) -> Release | None:
+        """One release, or None when there is no whole record of it."""
+        place = self.folder / name
+        try:
+            record = json.loads((place / _RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        if not _ID.match(name) or not _is_record(record, name):
+            return None
+        return Release(name, record["time"], record["moorage"], record["images"], place, self.private_folder / name)
 
-def _copy(source: Path, target: Path, mode: int) -> None:
-    """Copy exactly the files that a render wrote, with their modes."""
-    target.mkdir(parents=True, mode=mode)
-    for path in written_files(source):
-        place = source / path
-        write_file(target / path, File(place.read_bytes(), place.stat().st_mode & 0o777))
-    os.chmod(target, mode)  # noqa: PTH101 - mkdir's mode is cut by the umask
+    def _tidy(self) -> None:
+        """Delete what runs that were cut off have left, secret halves first of all."""
+        for name in set(_ids(self.private_folder)) - set(_ids(self.folder)):
+            shutil.rmtree(self.private_folder / name, ignore_errors=True)
+        for folder in (self.private_folder, self.folder):
+            for leftover in folder.glob(".*.partial"):
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def read_tree(folder: Path) -> Tree:
-    """A folder that a render wrote, back as a tree."""
+    """A folder that a render wrote, back as a tree, owners included. Raises MoorageError when it is not whole."""
     tree = Tree()
     for path in written_files(folder):
-        place = folder / path
-        tree.add(path, place.read_bytes(), place.stat().st_mode & 0o777)
+        file = _inside(folder, path)
+        try:
+            status = file.stat()
+            tree.add(path, file.read_bytes(), status.st_mode & 0o777, status.st_uid)
+        except OSError as error:
+            reason = "is missing" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
+            raise MoorageError(f"{file} {reason}", "`moorage render` writes it anew") from None
     if MANIFEST not in tree.files:
         raise MoorageError(f"{folder} was not written by moorage", "`moorage render` writes it anew")
     return tree
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """The place of a manifest's path; a manifest that was tampered with leads nowhere else."""
+    Tree().add(path, b"")
+    return folder / path
+
+
+def _write(tree: Tree, folder: Path, mode: int) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(mode)  # mkdir's own mode is cut by the umask
+    for path, file in tree.files.items():
+        write_file(folder / path, file)
+
+
+def _hidden(place: Path) -> Path:
+    return place.with_name(f".{place.name}.partial")
+
+
+def _ids(folder: Path) -> list[str]:
+    """The names of a folder that are ids of releases, oldest first."""
+    names = (item.name for item in folder.iterdir()) if folder.is_dir() else iter(())
+    return sorted((name for name in names if _ID.match(name)), key=_age)
+
+
+def _age(name: str) -> tuple[int, str]:
+    """What ids are sorted by: their number, which has no fixed length."""
+    number = name.partition("-")[0]
+    return (int(number) if number.isdigit() else 0, name)
+
+
+def _is_record(record: Any, name: str) -> bool:
+    """Whether the content of a release.json is whole and about that release."""
+    if not isinstance(record, dict) or record.get("id") != name:
+        return False
+    images = record.get("images")
+    texts = [record.get("time"), record.get("moorage")]
+    texts += [*images, *images.values()] if isinstance(images, dict) else [None]
+    return all(isinstance(text, str) for text in texts)
