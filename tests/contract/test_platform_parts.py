@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,53 @@ def test_the_socket_proxy_reads_a_few_things_and_nothing_else(
                 raise
             time.sleep(0.2)
     assert answer.status == status
+
+
+NAMES = ("web", "web-denied", "web-80", "moorage", "dashboard", "security")
+
+
+def test_traefik_takes_every_name_and_every_text_that_we_write(tmp_path: Path) -> None:
+    """Names with signs that no service has, and a header that looks like an expression of Traefik's own."""
+    import urllib.request
+
+    from testcontainers.core.container import DockerContainer
+
+    from moorage.formats import dump_yaml
+    from moorage.targets.compose.facts import ServiceFacts
+    from moorage.targets.compose.rollout import rollout_routes
+    from tests.unit.targets.compose.test_edge import DOMAIN, http_of, route
+
+    value = '{{ env "HOSTNAME" }} {{{ `x` }} "y"'
+    http = http_of(
+        *(route(name, paths=(f"/{name}",), denied=("/no",), headers={"X-Own": value}, compress=True) for name in NAMES)
+    )
+    during = rollout_routes({"http": http}, ServiceFacts("web", "app", "x", "r"), ["acme-web-2"], DOMAIN, "token")
+    (tmp_path / "routes.yaml").write_text(dump_yaml({"http": http}), encoding="utf-8")
+    (tmp_path / "rollout.yaml").write_text(dump_yaml(during), encoding="utf-8")
+    words = "--providers.file.directory=/routes --entryPoints.web.address=:80 --api.insecure=true"
+    container = (
+        DockerContainer("traefik:v3.6.15").with_command(words).with_volume_mapping(str(tmp_path), "/routes", "ro")
+    )
+
+    def ask(address: str, kind: str) -> dict[str, dict[str, Any]]:
+        with urllib.request.urlopen(f"http://{address}:8080/api/http/{kind}?per_page=1000", timeout=5) as answer:
+            return {item["name"].removesuffix("@file"): item for item in json.load(answer)}
+
+    with container:
+        attributes = container.get_wrapped_container()
+        attributes.reload()
+        address = next(iter(attributes.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
+        end = time.monotonic() + 30
+        while True:
+            try:
+                routers = ask(address, "routers")
+            except OSError:
+                routers = {}
+            if "web" in routers or time.monotonic() > end:
+                break
+            time.sleep(0.2)
+        wanted = {**http["routers"], **during["http"]["routers"]}
+        assert set(wanted) <= set(routers)
+        assert {name: routers[name]["status"] for name in wanted} == dict.fromkeys(wanted, "enabled")
+        headers = ask(address, "middlewares")["web:headers"]["headers"]["customResponseHeaders"]
+        assert headers == {"X-Own": value}

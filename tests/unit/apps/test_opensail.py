@@ -262,7 +262,7 @@ def test_the_internal_api_is_denied_above_the_api(site: Site) -> None:
     denied = next(item for name, item in routers.items() if name.endswith("denied"))
     api = next(item for item in routers.values() if "PathPrefix(`/api`)" in item["rule"])
     assert "/api/internal" in denied["rule"]
-    assert denied["middlewares"] == ["deny"]
+    assert denied["middlewares"] == ["moorage::deny"]
     assert denied["priority"] > max(item["priority"] for item in routers.values() if item is not denied)
     assert api["service"] == "orchestrator-8000"
 
@@ -274,7 +274,7 @@ def test_the_backend_gets_its_paths_and_the_frontend_the_rest(site: Site) -> Non
     rest = rules[""]
     assert rest["service"] == "app-80"
     assert rest["priority"] < min(item["priority"] for rule, item in rules.items() if rule)
-    assert "compress" in rest["middlewares"]
+    assert "moorage::compress" in rest["middlewares"]
 
 
 def test_previews_are_upgraded_where_there_is_https(site: Site, tmp_path: Path) -> None:

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from moorage.stack.model import Edge, Route, Stack
 
-# Explicit priorities: the longest path wins, single paths win over prefixes, denials over both, named hosts
-# over wildcards. Traefik's default (the length of the rule) would let a long wildcard rule win.
-# The numbers are multiples of ten: a rolling update puts its copies a little above their originals and nowhere else.
+# Explicit priorities: the longest path wins, single paths win over prefixes, denials over both, and all that
+# concerns named hosts over all that concerns a wildcard. Traefik's default (the length of the rule) would let a
+# long wildcard rule win. The numbers are multiples of ten: a rolling update puts its copies a little above their
+# originals and nowhere else.
 _NAMED_HOST = 100_000
 _WILDCARD = 10_000
 _EXACT = 50_000
 _DENIED = 500_000
+_DENIED_WILDCARD = 90_000
 _PER_CHARACTER = 10
+# So that no path, however long, is lifted over the next kind.
+_COUNTED_CHARACTERS = 2_000
+
+# The sign that no name of a Compose service has: names that are made from services collide neither with
+# ours nor with each other, whatever a service is called.
+_SIGN = ":"
+
+
+def own_name(word: str) -> str:
+    """The name of a router or middleware of ours; none that is made from a service has two signs in a row."""
+    return f"moorage{_SIGN}{_SIGN}{word}"
+
+
+def part_name(name: str, part: str) -> str:
+    """The name of something that belongs to the route or service `name`."""
+    return f"{name}{_SIGN}{part}"
+
+
+_HARMLESS = re.compile(r"^[A-Za-z][A-Za-z0-9@:/._-]*[A-Za-z0-9/]$")
+
+_SECURITY_HEADERS = own_name("security-headers")
+_RETRY = own_name("retry")
+_COMPRESS = own_name("compress")
+_DENY = own_name("deny")
+_DASHBOARD = own_name("dashboard")
+_DASHBOARD_PASSWORD = own_name("dashboard-password")
 
 
 @dataclass(frozen=True)
 class StaticView:
-    """What templates/traefik/traefik.yaml.j2 sees."""
+    """What templates/traefik/traefik.yaml.j2 sees; what a person wrote freely is a YAML scalar already."""
 
     dashboard: bool
     trusted_proxies: tuple[str, ...]
@@ -51,11 +80,16 @@ def static_view(stack: Stack) -> StaticView:
         wildcard_domain=stack.domain if acme and acme.challenge == "cloudflare-dns" and stack.wildcard else "",
         docker=edge.socket_proxy_image is not None,
         docker_network=f"{stack.project}_edge",
-        email=acme.email if acme else "",
-        ca_server=acme.server if acme else "",
+        email=_scalar(acme.email) if acme else "",
+        ca_server=_scalar(acme.server) if acme else "",
         storage=acme.storage if acme else "",
         dns_challenge=bool(acme and acme.challenge == "cloudflare-dns"),
     )
+
+
+def _scalar(text: str) -> str:
+    """The text as YAML reads it back: in JSON's quotes, which are YAML's too, unless it is harmless without."""
+    return text if _HARMLESS.match(text) else json.dumps(text, ensure_ascii=False)
 
 
 def routes(stack: Stack) -> dict[str, Any]:
@@ -65,46 +99,54 @@ def routes(stack: Stack) -> dict[str, Any]:
     routers: dict[str, Any] = {}
     services: dict[str, Any] = {}
     middlewares: dict[str, Any] = {
-        "security-headers": {"headers": _security_headers(edge)},
-        "again": {"retry": {"attempts": 3, "initialInterval": "100ms"}},
+        _SECURITY_HEADERS: {"headers": _security_headers(edge)},
+        _RETRY: {"retry": {"attempts": 3, "initialInterval": "100ms"}},
     }
     for route in stack.routes:
         services[_service_name(route)] = _load_balancer(route)
-        chain = ["security-headers", *_middlewares(route, middlewares), "again"]
+        own = _middlewares(route)
+        middlewares |= own
+        chain = [_SECURITY_HEADERS, *own, _RETRY]
         for name, rule, priority in _rules(route):
-            routers[name] = {
-                "entryPoints": [entry_point],
-                "rule": rule,
-                "priority": priority,
-                "middlewares": chain,
-                "service": _service_name(route),
-            }
+            routers[name] = _router(entry_point, rule, priority, chain, _service_name(route))
         if route.denied:
-            middlewares["deny"] = {"ipAllowList": {"sourceRange": ["255.255.255.255/32"]}}
-            routers[f"{route.name}-denied"] = {
-                "entryPoints": [entry_point],
-                "rule": f"{_host_rule(route)} && ({_denied_rule(route.denied)})",
-                "priority": _DENIED,
-                "middlewares": ["deny"],
-                "service": _service_name(route),
-            }
+            middlewares[_DENY] = {"ipAllowList": {"sourceRange": ["255.255.255.255/32"]}}
+            rule = f"{_host_rule(route)} && ({_denied_rule(route.denied)})"
+            priority = _DENIED_WILDCARD if route.wildcard_of else _DENIED
+            name = part_name(route.name, "denied")
+            routers[name] = _router(entry_point, rule, priority, [_DENY], _service_name(route))
+    http = _literal({"routers": routers, "services": services, "middlewares": middlewares})
     if edge.dashboard_host:
-        middlewares["dashboard-password"] = {
-            "basicAuth": {"users": ['{{ env "DASHBOARD_USERS" }}'], "removeHeader": True}
-        }
-        routers["dashboard"] = {
-            "entryPoints": [entry_point],
-            "rule": f"Host(`{edge.dashboard_host}`)",
-            "priority": _DENIED,
-            "middlewares": ["security-headers", "dashboard-password"],
-            "service": "api@internal",
-        }
-    http = {
-        "routers": dict(sorted(routers.items())),
-        "services": dict(sorted(services.items())),
-        "middlewares": dict(sorted(middlewares.items())),
+        # The one text that Traefik fills in itself: a password hash belongs into no committable file.
+        users = ['{{ env "DASHBOARD_USERS" }}']
+        http["middlewares"][_DASHBOARD_PASSWORD] = {"basicAuth": {"users": users, "removeHeader": True}}
+        http["routers"][_DASHBOARD] = _router(
+            entry_point,
+            f"Host(`{edge.dashboard_host}`)",
+            _DENIED,
+            [_SECURITY_HEADERS, _DASHBOARD_PASSWORD],
+            "api@internal",
+        )
+    return {"http": {kind: dict(sorted(found.items())) for kind, found in http.items()}, **_certificates(edge)}
+
+
+def _router(entry_point: str, rule: str, priority: int, chain: list[str], service: str) -> dict[str, Any]:
+    return {
+        "entryPoints": [entry_point],
+        "rule": rule,
+        "priority": priority,
+        "middlewares": chain,
+        "service": service,
     }
-    return {"http": http, **_certificates(edge)}
+
+
+def _literal(value: Any) -> Any:
+    """The same data for a reader that takes `{{` for the start of an expression: Traefik runs its files as templates."""
+    if isinstance(value, str):
+        return value.replace("{{", "{{`{{`}}")
+    if isinstance(value, dict):
+        return {_literal(key): _literal(item) for key, item in value.items()}
+    return [_literal(item) for item in value] if isinstance(value, list) else value
 
 
 def _certificates(edge: Edge) -> dict[str, Any]:
@@ -149,39 +191,35 @@ def _security_headers(edge: Edge) -> dict[str, Any]:
     return headers
 
 
-def _middlewares(route: Route, middlewares: dict[str, Any]) -> list[str]:
-    chain = []
+def _middlewares(route: Route) -> dict[str, Any]:
+    """What a route's options ask for, in the order in which it is applied."""
+    result: dict[str, Any] = {}
     if route.headers:
-        name = f"{route.name}-headers"
-        middlewares[name] = {"headers": {"customResponseHeaders": dict(sorted(route.headers.items()))}}
-        chain.append(name)
+        headers = dict(sorted(route.headers.items()))
+        result[part_name(route.name, "headers")] = {"headers": {"customResponseHeaders": headers}}
     if route.compress:
-        middlewares["compress"] = {"compress": {}}
-        chain.append("compress")
+        result[_COMPRESS] = {"compress": {}}
     if route.strip_prefix and route.paths != ("/",):
-        name = f"{route.name}-strip"
-        middlewares[name] = {"stripPrefix": {"prefixes": list(route.paths)}}
-        chain.append(name)
-    return chain
+        result[part_name(route.name, "strip")] = {"stripPrefix": {"prefixes": list(route.paths)}}
+    return result
 
 
 def _rules(route: Route) -> list[tuple[str, str, int]]:
     """Name, rule and priority of every router of a route; one per path, so that each has its own priority."""
-    base = _WILDCARD if route.wildcard_of else _NAMED_HOST
     result = []
     for index, path in enumerate(route.paths):
-        name = f"{route.name}-path-{index}" if index else route.name
+        name = part_name(route.name, f"path-{index}") if index else route.name
         rule = _host_rule(route) if path == "/" else f"{_host_rule(route)} && PathPrefix(`{path}`)"
-        result.append((name, rule, base + _PER_CHARACTER * len(path)))
+        result.append((name, rule, _priority(route, path)))
     for index, path in enumerate(route.exact):
-        result.append(
-            (
-                f"{route.name}-exact-{index}",
-                f"{_host_rule(route)} && Path(`{path}`)",
-                base + _EXACT + _PER_CHARACTER * len(path),
-            )
-        )
+        name = part_name(route.name, f"exact-{index}")
+        result.append((name, f"{_host_rule(route)} && Path(`{path}`)", _EXACT + _priority(route, path)))
     return result
+
+
+def _priority(route: Route, path: str) -> int:
+    base = _WILDCARD if route.wildcard_of else _NAMED_HOST
+    return base + _PER_CHARACTER * min(len(path), _COUNTED_CHARACTERS)
 
 
 def _host_rule(route: Route) -> str:

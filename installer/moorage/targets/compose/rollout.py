@@ -20,11 +20,13 @@ from moorage.errors import DeployError
 from moorage.formats import dump_yaml, read_yaml
 from moorage.targets.compose import probe
 from moorage.targets.compose.docker import Container, Docker
+from moorage.targets.compose.edge import own_name, part_name
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.names import EDGE_ROUTES, ROLLOUT_FILE, ROUTES_FILE
 from moorage.targets.compose.plan import is_current
 from moorage.targets.compose.waiting import wait_ready
 
+_PROBE = own_name("probe")
 # A copy stands above its own original and below everything that stood above that.
 _ABOVE = 5
 _PROBE_PRIORITY = 1_000_000
@@ -149,28 +151,35 @@ def rollout_routes(
         balancer = copy.deepcopy(value)
         port = balancer["loadBalancer"]["servers"][0]["url"].rpartition(":")[2]
         balancer["loadBalancer"]["servers"] = [{"url": f"http://{container}:{port}"} for container in names]
-        services[f"{name}-rollout"] = balancer
-    routers: dict[str, Any] = {}
-    for name, router in http["routers"].items():
-        # Denials come along: they must stay above what they guard.
-        if router["service"] in own:
-            routers[f"{name}-rollout"] = _copied(router)
+        services[_during(name)] = balancer
+    # Denials come along: they must stay above what they guard.
+    copied = {name: router for name, router in http["routers"].items() if router["service"] in own}
+    # So do the middlewares: those of the new routes are not published yet, and a router without one of its
+    # middlewares is no router to Traefik.
+    used = {name for router in copied.values() for name in router["middlewares"]}
+    middlewares = {_during(name): copy.deepcopy(http["middlewares"][name]) for name in sorted(used)}
+    routers = {_during(name): _copied(router) for name, router in copied.items()}
     if routers:
         first = next(iter(routers.values()))
-        routers["moorage-probe"] = {
+        middlewares[_PROBE] = {"replacePath": {"path": service.probe_path or "/"}}
+        routers[_PROBE] = {
             "entryPoints": first["entryPoints"],
             "rule": f"Host(`{host}`) && Path(`/.moorage/{token}`)",
             "priority": _PROBE_PRIORITY,
-            "middlewares": ["moorage-probe"],
+            "middlewares": [_PROBE],
             "service": first["service"],
         }
-    probe_path = {"replacePath": {"path": service.probe_path or "/"}}
-    return {"http": {"routers": routers, "services": services, "middlewares": {"moorage-probe": probe_path}}}
+    return {"http": {"routers": routers, "services": services, "middlewares": middlewares}}
 
 
 def _copied(router: Mapping[str, Any]) -> dict[str, Any]:
     result = copy.deepcopy(dict(router))
     result["priority"] = router["priority"] + _ABOVE
-    result["service"] = f"{router['service']}-rollout"
-    # Middlewares stay where they are: in the rendered file, which is the same provider.
+    result["service"] = _during(router["service"])
+    result["middlewares"] = [_during(name) for name in router["middlewares"]]
     return result
+
+
+def _during(name: str) -> str:
+    """The name of the copy that is in force during an update."""
+    return part_name(name, "rollout")

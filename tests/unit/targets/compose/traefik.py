@@ -75,10 +75,16 @@ def outcome(http: Mapping[str, Any], request: Request) -> str:
         return ""
     highest = max(router["priority"] for router in fitting)
     outcomes = {
-        "denied" if "deny" in router["middlewares"] else str(router["service"])
+        "denied" if _denies(http, router) else str(router["service"])
         for router in fitting
         if router["priority"] == highest
     }
     if len(outcomes) > 1:
         raise Ambiguous(f"{request}: {sorted(outcomes)} at priority {highest}")
     return outcomes.pop()
+
+
+def _denies(http: Mapping[str, Any], router: Mapping[str, Any]) -> bool:
+    """Whether one of the router's middlewares lets only an address through that nobody has."""
+    chain = [http["middlewares"][name] for name in router["middlewares"]]
+    return any(item.get("ipAllowList") == {"sourceRange": ["255.255.255.255/32"]} for item in chain)
