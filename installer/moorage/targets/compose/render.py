@@ -117,7 +117,7 @@ def _volumes(stack: Stack) -> dict[str, Any]:
         if isinstance(item, (BundledPostgres, BundledRedis)):
             volumes[item.volume] = {"labels": labels}
     for volume in stack.volumes:
-        data: dict[str, Any] = {"labels": {**volume.labels, **labels}}
+        data: dict[str, Any] = {"labels": {**dict(sorted(volume.labels.items())), **labels}}
         if volume.fixed_name:
             data["name"] = volume.fixed_name
         if volume.external:
@@ -257,7 +257,7 @@ def _build(image: Image) -> dict[str, Any]:
         data["args"] = dict(sorted(build.arguments.items()))
     if build.additional_contexts:
         data["additional_contexts"] = dict(sorted(build.additional_contexts.items()))
-    result: dict[str, Any] = place | _literal({**data, **build.other})
+    result: dict[str, Any] = place | _literal({**data, **services.in_order(build.other)})
     return result
 
 

@@ -7,9 +7,15 @@ from typing import Any
 
 from moorage.app.model import FileMount, HealthCheck, HostMount, MemoryMount, Mount, VolumeMount
 from moorage.quantities import format_cpu, format_duration
+from moorage.sensitive import Sensitive, Text
 from moorage.stack.model import Job, Limits, LogLimits, Security, Service, Stack
 from moorage.targets.compose.names import LABEL_JOB, LABEL_REVISION, LABEL_RUNS, from_compose_folder, private_folder
 from moorage.tree import Tree
+
+# Compose takes a text here and nothing else, but people write `user: 1000`.
+_TEXTS = ("user", "working_dir", "hostname", "domainname", "stop_signal", "platform")
+# What means something although it is empty: no entrypoint rather than the image's, no init rather than the engine's.
+_SAID = ("entrypoint", "command", "init", "tty", "stdin_open")
 
 
 def app_service(stack: Stack, service: Service, revision: str) -> dict[str, Any]:
@@ -24,11 +30,11 @@ def app_service(stack: Stack, service: Service, revision: str) -> dict[str, Any]
     data["healthcheck"] = health_check(service.health_check)
     data |= security(service.security)
     data["stop_grace_period"] = format_duration(service.stop_grace_seconds)
-    data |= dict(service.other)
+    data |= _carried(service)
     data["deploy"] = deploy(service.limits, service.replicas)
     data["logging"] = logging(service.logs)
     runs = {} if service.is_one_shot else {LABEL_RUNS: "always"}
-    data["labels"] = {**service.labels, LABEL_REVISION: revision, **runs}
+    data["labels"] = {**dict(sorted(service.labels.items())), LABEL_REVISION: revision, **runs}
     data["ports"] = [
         {
             "target": item.container_port,
@@ -40,7 +46,7 @@ def app_service(stack: Stack, service: Service, revision: str) -> dict[str, Any]
         for item in stack.publications
         if item.service == service.name
     ]
-    return _without_empty(data)
+    return _without_unsaid(data)
 
 
 def job_service(stack: Stack, job: Job, service: Service, revision: str) -> dict[str, Any]:
@@ -55,11 +61,27 @@ def job_service(stack: Stack, job: Job, service: Service, revision: str) -> dict
     }
     data |= _networks(service, of_job=True)
     data |= security(service.security)
-    data |= {key: value for key, value in service.other.items() if key != "hostname"}
+    data |= {key: value for key, value in _carried(service).items() if key != "hostname"}
     data["deploy"] = deploy(job.limits, 1)
     data["logging"] = logging(service.logs)
     data["labels"] = {LABEL_REVISION: revision, LABEL_JOB: job.name}
-    return _without_empty(data)
+    return _without_unsaid(data)
+
+
+def _carried(service: Service) -> dict[str, Any]:
+    """What goes to Compose as it was written; the order of keys inside says nothing and is always the same."""
+    return {
+        key: str(value) if key in _TEXTS else in_order(value)
+        for key, value in service.other.items()
+        if value not in ({}, [], None, "")
+    }
+
+
+def in_order(value: Any) -> Any:
+    """The same data with every mapping sorted by its keys; lists stay as they are."""
+    if isinstance(value, Mapping):
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return [in_order(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _process(stack: Stack, service: Service) -> dict[str, Any]:
@@ -113,7 +135,7 @@ def file_mount_path(stack: Stack, service: str, mount: FileMount) -> str:
 
 def is_private(mount: FileMount) -> bool:
     """Whether any of its contents is secret."""
-    return any(not isinstance(content, (bytes, str)) for content in mount.files.values())
+    return any(isinstance(content, Sensitive) for content in mount.files.values())
 
 
 def _dependencies(stack: Stack, service: Service, *, of_job: bool = False) -> dict[str, Any]:
@@ -193,21 +215,21 @@ def add_files(service: Service, public: Tree, private: Tree) -> None:
     for mount in service.mounts:
         if not isinstance(mount, FileMount):
             continue
-        secret = is_private(mount)
         for name, content in mount.files.items():
             place = f"files/{service.name}/{mount.name}" + (f"/{name}" if name else "")
-            data = (
-                content
-                if isinstance(content, bytes)
-                else content.encode()
-                if isinstance(content, str)
-                else content.reveal().encode("utf-8", "surrogateescape")
-            )
-            mode = 0o600 if secret else 0o755 if name in mount.executable else 0o644
-            if secret:
-                private.add(place, data, mode, _reader(service, mount))
+            secret = isinstance(content, Sensitive)
+            # Execution is for whom reading is for.
+            mode = (0o700 if secret else 0o755) if name in mount.executable else (0o600 if secret else 0o644)
+            if is_private(mount):
+                private.add(place, _bytes(content), mode, _reader(service, mount) if secret else None)
             else:
-                public.add(f"compose/{place}", data, mode)
+                public.add(f"compose/{place}", _bytes(content), mode)
+
+
+def _bytes(content: bytes | Text) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    return content.encode() if isinstance(content, str) else content.reveal().encode("utf-8", "surrogateescape")
 
 
 def _reader(service: Service, mount: FileMount) -> int | None:
@@ -216,6 +238,11 @@ def _reader(service: Service, mount: FileMount) -> int | None:
         return mount.owner
     user = str(service.other.get("user", "")).partition(":")[0]
     return int(user) if user.isdigit() else None
+
+
+def _without_unsaid(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A service without the keys that say nothing."""
+    return {key: value for key, value in data.items() if key in _SAID or value not in ({}, [], None, "", False)}
 
 
 def _without_empty(data: Mapping[str, Any]) -> dict[str, Any]:
