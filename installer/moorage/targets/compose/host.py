@@ -28,6 +28,11 @@ def add_files(stack: Stack, public: Tree) -> None:
     public.add("host/docker/daemon.json", dump_json(_daemon(stack)))
 
 
+def unit_value(text: str) -> str:
+    """A single line as systemd reads it back: `%` starts a specifier, a backslash at the end the next line."""
+    return text.replace("%", "%%").rstrip("\\")
+
+
 def unit_name(stack: Stack) -> str:
     """The name of the stack's unit, without suffix."""
     return f"moorage-{stack.project}"
@@ -46,7 +51,7 @@ def _add_timer(stack: Stack, job: Job, public: Tree) -> None:
     view = {
         "project": stack.project,
         "project_unit": f"{unit_name(stack)}.service",
-        "describe": job.describe or job.name,
+        "describe": unit_value(" ".join((job.describe or job.name).split())),
         "compose_folder": FOLDER_MARK,
         "start": f"/usr/bin/env docker compose run --rm --no-deps -T {job.name}",
         "timeout_seconds": job.timeout_seconds,

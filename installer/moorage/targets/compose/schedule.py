@@ -16,12 +16,17 @@ def calendars(cron: str) -> tuple[str, ...]:
     time = f"{_field(hour, 0, 23)}:{_field(minute, 0, 59)}:00"
     months = _field(_numbers(month, _MONTHS, 1), 1, 12)
     days = _field(day, 1, 31)
-    if weekday == "*":
+    if _is_open(weekday):
         return (f"*-{months}-{days} {time}",)
     names = _weekdays(weekday)
-    if day == "*":
+    if _is_open(day):
         return (f"{names} *-{months}-* {time}",)
     return f"*-{months}-{days} {time}", f"{names} *-{months}-* {time}"
+
+
+def _is_open(field: str) -> bool:
+    """Whether a field restricts nothing: every step of one is every number."""
+    return any(part in ("*", "*/1") for part in field.split(","))
 
 
 def _numbers(field: str, names: tuple[str, ...], first: int) -> str:
@@ -32,7 +37,7 @@ def _numbers(field: str, names: tuple[str, ...], first: int) -> str:
 
 def _field(field: str, low: int, high: int) -> str:
     """A list of numbers, or `*`; ranges and steps are written out, both programs mean the same then."""
-    if field == "*":
+    if _is_open(field):
         return "*"
     return ",".join(str(number) for number in _expand(field, low, high))
 
@@ -47,11 +52,12 @@ def _expand(field: str, low: int, high: int) -> list[int]:
         elif dash:
             start, stop = int(first), int(last)
         else:
-            start, stop = int(first), high if step else int(first)
+            start, stop = int(first), max(high, int(first)) if step else int(first)
         found.update(range(start, stop + 1, int(step or 1)))
     return sorted(found)
 
 
 def _weekdays(field: str) -> str:
-    numbers = _expand(_numbers(field, tuple(name.lower() for name in _DAYS), 0), 0, 7)
+    # Sunday is 0 and may be written as 7, but a week without a written end ends with Saturday.
+    numbers = _expand(_numbers(field, tuple(name.lower() for name in _DAYS), 0), 0, 6)
     return ",".join(_DAYS[number] for number in sorted({number % 7 for number in numbers}))

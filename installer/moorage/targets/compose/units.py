@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 from moorage.console import Console
 from moorage.errors import CommandFailed
 from moorage.process import run
 from moorage.targets.compose.deploy import Place
 from moorage.targets.compose.facts import StackFacts
+from moorage.targets.compose.host import unit_value
 from moorage.targets.compose.names import FOLDER_MARK, README_MARK
 from moorage.tree import File, write_file
 
@@ -24,6 +27,9 @@ def install(place: Place, facts: StackFacts, console: Console) -> None:
     if not Path("/run/systemd/system").is_dir():
         return
     wanted = finished_units(place)
+    for name in sorted(_foreign(wanted, facts)):
+        console.warning(f"the systemd unit {name} belongs to another deployment of this host and is left alone")
+        del wanted[name]
     changed = {name: text for name, text in wanted.items() if _installed_text(name) != text}
     gone = sorted(_ours(facts) - set(wanted))
     if not changed and not gone:
@@ -71,8 +77,9 @@ def finished_units(place: Place) -> dict[str, str]:
     """The rendered units with this deployment's own paths."""
     units = {}
     for file in sorted((place.rendered / "host" / "systemd").glob("*")):
-        text = file.read_text(encoding="utf-8").replace(FOLDER_MARK, str(place.compose.resolve()))
-        units[file.name] = text.replace(README_MARK, str((place.rendered / "README.md").resolve()))
+        text = file.read_text(encoding="utf-8").replace(FOLDER_MARK, unit_value(str(place.compose.resolve())))
+        readme = quote(str((place.rendered / "README.md").resolve()))
+        units[file.name] = text.replace(README_MARK, unit_value(readme))
     return units
 
 
@@ -83,6 +90,18 @@ def _installed_text(name: str) -> str:
         return ""
 
 
+def _foreign(names: Iterable[str], facts: StackFacts) -> set[str]:
+    """Those of the names that are taken by units of somebody else."""
+    return {name for name in names if _installed_text(name) and not _is_of(_installed_text(name), facts)}
+
+
 def _ours(facts: StackFacts) -> set[str]:
-    found = {f"{facts.unit}.service"} if (UNIT_FOLDER / f"{facts.unit}.service").exists() else set()
-    return found | {file.name for kind in ("service", "timer") for file in UNIT_FOLDER.glob(f"{facts.unit}-*.{kind}")}
+    """The installed units of this project; `acme-staging` may be another project or a job of `acme`."""
+    found = [*UNIT_FOLDER.glob(f"{facts.unit}.service"), *UNIT_FOLDER.glob(f"{facts.unit}-*.*")]
+    return {file.name for file in found if file.is_file() and _is_of(_installed_text(file.name), facts)}
+
+
+def _is_of(text: str, facts: StackFacts) -> bool:
+    """Whether a unit was rendered for this project, as its description says."""
+    ours = (f"Description=moorage {facts.project}: ", f"Description=moorage stack {facts.project}\n")
+    return any(f"\n{line}" in text for line in ours)

@@ -49,8 +49,8 @@ def cron_rule(expression: str, *, like_kubernetes: bool) -> Callable[[datetime],
     weekdays = {number % 7 for number in cron_numbers(weekday, 0, 7, DAYS, 0)}
 
     def is_open(field: str) -> bool:
-        # crontab(5): a field that starts with `*` does not restrict. Kubernetes: `*` and `*/1` do not.
-        return field in ("*", "*/1") if like_kubernetes else field.startswith("*")
+        # crontab(5): a field that starts with `*` does not restrict. Kubernetes: one with `*` or `*/1` among its parts.
+        return bool({"*", "*/1"} & set(field.split(","))) if like_kubernetes else field.startswith("*")
 
     both = is_open(day) or is_open(weekday)
 
@@ -137,8 +137,7 @@ def field(low: int, high: int, names: list[str] | None = None) -> st.SearchStrat
     if names:
         words.append(st.sampled_from(names))
     spans = st.tuples(numbers, numbers).map(sorted).map(lambda pair: f"{pair[0]}-{pair[1]}")
-    # `*/1` is the subject of a test of its own.
-    steps = st.tuples(st.one_of(st.just("*"), spans), st.integers(2, high)).map(lambda pair: f"{pair[0]}/{pair[1]}")
+    steps = st.tuples(st.one_of(st.just("*"), spans), st.integers(1, high)).map(lambda pair: f"{pair[0]}/{pair[1]}")
     parts = st.lists(st.one_of(*words, spans, steps), min_size=1, max_size=3).map(",".join)
     return st.one_of(st.just("*"), parts)
 
@@ -148,21 +147,15 @@ def test_any_schedule_means_the_same_to_both(minute: str, hour: str, day: str, m
     same_meaning(f"{minute} {hour} {day} {month} {weekday}")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="`*/1` is every day, so it restricts nothing; here it makes the other field one of two ways to run",
-)
 @pytest.mark.parametrize("expression", ["0 0 13 * */1", "0 0 */1 * mon"])
 def test_a_step_of_one_restricts_nothing(expression: str) -> None:
     same_meaning(expression)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Kubernetes reads `6/1` as Saturday: its last day is 6; here 7 is one more, Sunday"
-)
-def test_a_start_with_a_step_ends_with_saturday() -> None:
-    (line,) = calendars("0 0 * * 6/1")
-    assert line.startswith("Sat ")
+@pytest.mark.parametrize(("field", "days"), [("6/1", "Sat"), ("7/1", "Sun"), ("5/2", "Fri"), ("*/6", "Sun,Sat")])
+def test_a_step_without_an_end_ends_with_saturday(field: str, days: str) -> None:
+    (line,) = calendars(f"0 0 * * {field}")
+    assert line.startswith(f"{days} ")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

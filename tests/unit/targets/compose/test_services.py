@@ -278,11 +278,7 @@ def test_a_scheduled_job_is_a_timer(tmp_path: Path) -> None:
     assert "host/systemd/moorage-acme-migrate.timer" not in units
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the describe text goes into the unit as it is: a line end adds lines, a `%` is a specifier of systemd",
-)
-@pytest.mark.parametrize("text", ["one\nExecStart=/bin/evil", "100% sure"])
+@pytest.mark.parametrize("text", ["one\nExecStart=/bin/evil", "100% sure", "ends with \\", "\r\nUser=root"])
 def test_a_description_cannot_add_to_a_unit(text: str, tmp_path: Path) -> None:
     job = {"service": "web", "command": ["c"], "schedule": "0 3 * * *", "describe": text}
     content = {"x-moorage": {"jobs": {"clean": job}}, "services": {"web": {"image": "x", "x-moorage": ROUTED}}}
@@ -292,3 +288,5 @@ def test_a_description_cannot_add_to_a_unit(text: str, tmp_path: Path) -> None:
         "ExecStart=/usr/bin/env docker compose run --rm --no-deps -T clean"
     ]
     assert "% " not in unit.replace("%%", "")
+    assert "User=" not in [line[:5] for line in unit.splitlines()]
+    assert not [line for line in unit.splitlines() if line.endswith("\\")]
