@@ -20,11 +20,8 @@ def deployment_lock(folder: Path, environment: str, console: Console, limit_seco
     So the lock outlives a killed moorage as long as a `docker compose` that it started is still at work.
     Raises MoorageError when another run holds it for longer than `limit_seconds`.
     """
-    path = folder / "releases" / environment / ".lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _locked(folder / "releases" / environment / ".lock", console, limit_seconds)
     try:
-        _acquire(descriptor, console, limit_seconds)
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         os.set_inheritable(descriptor, True)
@@ -32,6 +29,38 @@ def deployment_lock(folder: Path, environment: str, console: Console, limit_seco
     finally:
         # Closing our copy is enough; unlinking would let a third run lock another file.
         os.close(descriptor)
+
+
+def _locked(path: Path, console: Console, limit_seconds: float) -> int:
+    """A descriptor of the file that has this path when the lock is ours."""
+    while True:
+        descriptor = _open(path)
+        try:
+            _acquire(descriptor, console, limit_seconds)
+            if _is_there(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # While we waited, `uninstall --purge` took the file away: others would lock another one.
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except PermissionError:
+        raise MoorageError(
+            f"{path} may not be written by this user", "use the user that installed it, or sudo"
+        ) from None
+
+
+def _is_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(descriptor: int, console: Console, limit_seconds: float) -> None:

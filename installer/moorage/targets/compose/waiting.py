@@ -40,33 +40,42 @@ def wait_ready(
 
 
 class _Watch:
-    """Remembers since when each container has run quietly."""
+    """Remembers since when each container has run quietly, and how often it had fallen over before."""
 
     def __init__(self, docker: Docker, console: Console, service: ServiceFacts) -> None:
         self._docker = docker
         self._console = console
         self._service = service
-        self._since: dict[str, float] = {}
+        self._since: dict[tuple[str, int], float] = {}
+        self._restarts: dict[str, int] = {}
 
     def ready(self, containers: Sequence[Container]) -> tuple[Container, ...]:
         """Those that are ready now. Raises DeployError for one that is broken."""
         now = time.monotonic()
         ready = []
         for item in containers:
-            _raise_if_broken(self._docker, self._console, self._service, item)
+            again = item.restarts - self._restarts.setdefault(item.id, item.restarts)
+            _raise_if_broken(self._docker, self._console, self._service, item, again)
+            # One that fell over and came back between two looks has not run quietly.
+            run = (item.id, item.restarts)
             if not item.is_ready:
-                self._since.pop(item.id, None)
-            elif item.health == "healthy" or now - self._since.setdefault(item.id, now) >= _QUIET_SECONDS:
+                self._since.pop(run, None)
+            elif item.health == "healthy" or now - self._since.setdefault(run, now) >= _QUIET_SECONDS:
                 ready.append(item)
         return tuple(ready)
 
 
-def _raise_if_broken(docker: Docker, console: Console, service: ServiceFacts, item: Container) -> None:
+def _raise_if_broken(docker: Docker, console: Console, service: ServiceFacts, item: Container, again: int) -> None:
+    """Raise for a container that will not get ready; `again` counts how often it fell over while being watched.
+
+    Docker counts over the whole life of a container: a few falls last month are no reason against one that runs.
+    """
     if item.out_of_memory and not item.is_running:
         raise _failure(docker, console, service, [item], "was ended by the kernel: it needs more memory than its limit")
     if item.state in ("exited", "dead"):
         raise _failure(docker, console, service, [item], f"ended at once with status {item.exit_code}")
-    if item.restarts >= 3 or (item.restarts and item.health == "unhealthy"):
+    loops = again >= 3 or (item.restarts >= 3 and not item.is_running)
+    if loops or (item.restarts and item.health == "unhealthy"):
         hint = '; a service that is meant to end needs `restart: "no"`' if item.exit_code == 0 else ""
         raise _failure(docker, console, service, [item], f"ends again and again with status {item.exit_code}{hint}")
     if item.health == "unhealthy":

@@ -124,3 +124,28 @@ def test_the_file_of_the_lock_stays_so_that_no_third_process_locks_another(tmp_p
     with deployment_lock(tmp_path, "compose", QUIET):
         assert file.stat().st_ino == before
         assert file.read_text() == f"{os.getpid()}\n"
+
+
+def test_who_waited_for_a_lock_that_was_deleted_locks_the_file_that_others_see(tmp_path: Path) -> None:
+    first = holder(tmp_path, "sys.stdin.readline()")
+    first_line(first)
+    second = holder(tmp_path, "sys.stdin.readline()")
+    time.sleep(0.3)
+    (tmp_path / "releases/compose/.lock").unlink()
+    first.communicate("\n", timeout=30)
+    assert first_line(second) == str(second.pid)
+    assert not is_free(tmp_path)
+    second.communicate("\n", timeout=30)
+    assert is_free(tmp_path)
+
+
+def test_a_folder_of_another_user_is_an_error_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refused)
+    with (
+        pytest.raises(MoorageError, match="may not be written by this user"),
+        deployment_lock(tmp_path, "compose", QUIET, limit_seconds=0),
+    ):
+        pass
