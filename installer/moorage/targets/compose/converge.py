@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from moorage.targets.compose import jobs, probe
 from moorage.targets.compose.docker import Container, Docker
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
-from moorage.targets.compose.plan import ContainerPlan, is_current, plan_containers
+from moorage.targets.compose.plan import ContainerPlan, gone, is_current, must_go_first, plan_containers
 from moorage.targets.compose.rollout import Rollouts
 from moorage.targets.compose.waiting import wait_ready
 
@@ -38,6 +38,7 @@ class Convergence:
         plan = plan_containers(
             self.facts, self.docker.containers(), image_ids, self.docker.volumes(self.facts.volumes), None
         )
+        self._remove(must_go_first(self.facts, self.docker.containers()))
         self._create_external_volumes()
         for service in self.facts.services:
             if service.kind in ("postgres", "redis") or service.name == SOCKET_PROXY:
@@ -57,13 +58,15 @@ class Convergence:
             self._publish(plan, image_ids)
         self.rollouts.end_switch()
         self._remove_gone()
-        self._join_project_networks()
+        self.join_project_networks()
 
     def _bring(self, service: ServiceFacts, plan: ContainerPlan, image_ids: Mapping[str, str]) -> None:
         """One service to its wanted state, then ready."""
         change = plan.of(service.name)
         if change is None:
-            if service.replicas and not service.one_shot:
+            if service.one_shot:
+                self._see_the_end(service)
+            elif service.replicas:
                 wait_ready(self.docker, self.console, service, lambda: self._containers_of(service), service.replicas)
             return
         if change.action == "roll" and self._proxy_is_up():
@@ -95,12 +98,20 @@ class Convergence:
             self.docker.compose(
                 "up", "--no-deps", "--no-build", "--force-recreate", service.name, timeout_seconds=_ONE_SHOT_SECONDS
             )
+        self._see_the_end(service)
+        self.console.success("routes published" if service.name == EDGE_ROUTES else f"{service.name} is done")
+
+    def _see_the_end(self, service: ServiceFacts) -> None:
+        """Wait for a one-shot service that is still at work, perhaps since an earlier run; it must have ended well."""
+        for item in self._containers_of(service):
+            if item.is_running:
+                with self.console.waiting(f"{service.name} ends its work", _ONE_SHOT_SECONDS):
+                    self.docker.docker("wait", item.id, check=False, timeout_seconds=_ONE_SHOT_SECONDS)
         for item in self._containers_of(service):
             if item.exit_code != 0:
                 self.console.failure(f"{service.name} ended with status {item.exit_code}")
                 self.console.detail(self.docker.last_lines(item.id) or "(it said nothing)")
                 raise DeployError(f"{service.name} ended with status {item.exit_code}", "its last lines are above")
-        self.console.success("routes published" if service.name == EDGE_ROUTES else f"{service.name} is done")
 
     def selector(self, service: ServiceFacts) -> Callable[[], list[Container]]:
         return lambda: self._containers_of(service)
@@ -157,17 +168,22 @@ class Convergence:
 
     def _remove_gone(self) -> None:
         """Containers of services that are no longer in the stack; their volumes stay."""
-        known = {service.name for service in self.facts.services} | set(self.facts.override_services)
+        containers = self.docker.containers()
         job_names = {job.name for job in self.facts.jobs}
-        for item in self.docker.containers():
-            finished_job = item.service in job_names and not item.is_running
-            if finished_job or (item.service not in known | job_names and not item.is_one_off):
-                self.docker.docker("stop", item.id, check=False)
+        for item in containers:
+            # Not one that is only made yet: a timer may be about to start it.
+            if item.service in job_names and item.state in ("exited", "dead"):
                 self.docker.docker("rm", "--force", item.id, check=False)
-                if not finished_job:
-                    self.console.success(f"{item.name} removed; its volumes stay")
+        self._remove(gone(self.facts, containers))
 
-    def _join_project_networks(self) -> None:
+    def _remove(self, containers: Sequence[Container]) -> None:
+        """Let containers of services that are gone end in their own time."""
+        for item in containers:
+            self.docker.docker("stop", item.id, check=False)
+            self.docker.docker("rm", "--force", item.id, check=False)
+            self.console.success(f"{item.name} removed; its volumes stay")
+
+    def join_project_networks(self) -> None:
         """Networks of containers that the app made itself: a replaced proxy has left them."""
         if not self.facts.project_networks:
             return

@@ -34,6 +34,7 @@ class Container:
     image: str
     network_of: str
     out_of_memory: bool
+    volumes: tuple[str, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -112,34 +113,39 @@ class Docker:
         if not ids:
             return ()
         # One that is removed between the two calls is missing from the answer, which is right.
-        found = self.docker("container", "inspect", *ids, check=False, timeout_seconds=60)
-        return tuple(
-            sorted((_container(item) for item in json.loads(found.output or "[]")), key=lambda item: item.name)
-        )
+        found = (_container(item) for item in self._inspect("container", ids))
+        return tuple(sorted(found, key=lambda item: item.name))
 
     def image_id(self, reference: str) -> str:
         """The id of a local image, or an empty text."""
-        found = self.docker("image", "inspect", "--format", "{{.Id}}", reference, check=False, timeout_seconds=60)
-        return found.output.strip() if found.status == 0 else ""
+        return next((str(item["Id"]) for item in self._inspect("image", [reference])), "")
 
     def image_ids(self, references: Sequence[str]) -> dict[str, str]:
         """Reference → id of those that exist locally."""
         unique = sorted(set(references))
-        if not unique:
-            return {}
-        found = self.docker("image", "inspect", *unique, check=False, timeout_seconds=60)
         known: dict[str, str] = {}
-        for item in json.loads(found.output or "[]"):
+        for item in self._inspect("image", unique):
             for name in (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()), item["Id"]):
                 known[_normal(name)] = item["Id"]
         return {reference: known[_normal(reference)] for reference in unique if _normal(reference) in known}
 
     def volumes(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         """Name → labels of the volumes that exist."""
+        return {item["Name"]: item.get("Labels") or {} for item in self._inspect("volume", names)}
+
+    def _inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Those of the named things that exist. Raises CommandFailed when the engine does not answer.
+
+        An engine that is just restarting must not look as if everything were gone.
+        """
         if not names:
-            return {}
-        found = self.docker("volume", "inspect", *names, check=False, timeout_seconds=60)
-        return {item["Name"]: item.get("Labels") or {} for item in json.loads(found.output or "[]")}
+            return []
+        found = self.docker(kind, "inspect", *names, check=False, timeout_seconds=60)
+        reasons = [line for line in found.errors.splitlines() if line.strip() and "no such" not in line.lower()]
+        if found.status != 0 and reasons:
+            raise CommandFailed(("docker", kind, "inspect"), found.status, "\n".join(reasons))
+        items: list[dict[str, Any]] = json.loads(found.output or "[]")
+        return items
 
     def last_lines(self, container: str, count: int = 20) -> str:
         """The end of a container's log, both streams."""
@@ -170,6 +176,7 @@ def _container(item: Mapping[str, Any]) -> Container:
         image=item["Config"].get("Image", ""),
         network_of=mode.removeprefix("container:") if mode.startswith("container:") else "",
         out_of_memory=bool(state.get("OOMKilled")),
+        volumes=tuple(mount["Name"] for mount in item.get("Mounts") or () if mount.get("Type") == "volume"),
     )
 
 

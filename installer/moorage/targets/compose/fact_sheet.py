@@ -7,7 +7,8 @@ import hmac
 import json
 from typing import Any
 
-from moorage.stack.model import BundledPostgres, BundledRedis, Service, Stack
+from moorage.app.model import VolumeMount
+from moorage.stack.model import BundledPostgres, BundledRedis, Service, Stack, Volume
 from moorage.targets.compose.facts import ExtraImageFacts, JobFacts, RouteFacts, ServiceFacts, StackFacts
 from moorage.targets.compose.host import long_running_services, unit_name
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
@@ -33,7 +34,7 @@ def facts(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
         pull=stack.pull,
         running=tuple(long_running_services(stack)),
         volumes=tuple(_volume_names(stack)),
-        external_volumes=tuple(volume.fixed_name or volume.name for volume in stack.volumes if volume.external),
+        external_volumes=tuple(_engine_name(stack, volume) for volume in stack.volumes if volume.external),
         extra_images=tuple(
             ExtraImageFacts(item.name, item.image.reference, item.image.build is not None)
             for item in stack.extra_images
@@ -95,12 +96,27 @@ def _platform(stack: Stack, revisions: dict[str, str]) -> list[ServiceFacts]:
         name = stack.postgres.service
         result.append(
             ServiceFacts(
-                name, "postgres", stack.postgres.image.reference, revisions[name], startup_seconds=300, stop_seconds=120
+                name,
+                "postgres",
+                stack.postgres.image.reference,
+                revisions[name],
+                startup_seconds=300,
+                stop_seconds=120,
+                volumes=(stack.database_volume(stack.postgres.volume),),
             )
         )
     if isinstance(stack.redis, BundledRedis):
         name = stack.redis.service
-        result.append(ServiceFacts(name, "redis", stack.redis.image.reference, revisions[name], stop_seconds=60))
+        result.append(
+            ServiceFacts(
+                name,
+                "redis",
+                stack.redis.image.reference,
+                revisions[name],
+                stop_seconds=60,
+                volumes=(stack.database_volume(stack.redis.volume),),
+            )
+        )
     return result
 
 
@@ -122,7 +138,18 @@ def _app(stack: Stack, service: Service, revision: str) -> ServiceFacts:
         needs=tuple(sorted(service.depends_on)),
         follows=other if mode == "service" else "",
         builds=service.image.build is not None,
+        volumes=tuple(_mounted_volumes(stack, service)),
     )
+
+
+def _mounted_volumes(stack: Stack, service: Service) -> list[str]:
+    """The names, as the engine has them, of the volumes that a service may write to."""
+    mounted = {mount.volume for mount in service.mounts if isinstance(mount, VolumeMount) and not mount.read_only}
+    return sorted(_engine_name(stack, volume) for volume in stack.volumes if volume.name in mounted)
+
+
+def _engine_name(stack: Stack, volume: Volume) -> str:
+    return volume.fixed_name or (volume.name if volume.external else f"{stack.project}_{volume.name}")
 
 
 def _plain(value: Any) -> Any:

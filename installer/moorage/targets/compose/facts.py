@@ -25,6 +25,7 @@ class ServiceFacts:
     needs: tuple[str, ...] = ()
     follows: str = ""
     builds: bool = False
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -57,17 +57,9 @@ def plan_containers(
         change = _change(service, [item for item in own if item.service == service.name], image_ids, own)
         if change is not None:
             changes.append(change)
-    changed = {change.service for change in changes if change.action in ("recreate", "create")}
-    for service in facts.services:
-        if service.follows in changed and service.name not in {change.service for change in changes}:
-            changes.append(
-                ContainerChange(service.name, "recreate", f"shares the network of {service.follows}", "with it")
-            )
+    changes.extend(_follow(facts, own, {change.service for change in changes}))
     changes.extend(_override_changes(facts, own, previous))
-    known = (
-        {service.name for service in facts.services} | {job.name for job in facts.jobs} | set(facts.override_services)
-    )
-    for name in sorted({item.service for item in own} - known):
+    for name in sorted({item.service for item in gone(facts, own)}):
         changes.append(ContainerChange(name, "remove", "no longer in the stack; its volumes stay", "the service ends"))
     reasons = tuple(_data_risks(facts, previous))
     platform = {service.name for service in facts.services if service.kind in ("postgres", "redis")}
@@ -80,6 +72,35 @@ def plan_containers(
         images=dict(image_ids),
         missing_images=tuple(sorted({service.image for service in facts.services} - set(image_ids))),
     )
+
+
+def _follow(facts: StackFacts, containers: Sequence[Container], changed: set[str]) -> list[ContainerChange]:
+    """Who shares a network is replaced with its partner: also one that is only started again comes with a new one."""
+    present = {item.service for item in containers}
+    return [
+        ContainerChange(service.name, "recreate", f"shares the network of {service.follows}", "with it")
+        for service in facts.services
+        if service.follows in changed and service.name not in changed
+        if service.name in present and service.replicas and not service.one_shot
+    ]
+
+
+def must_go_first(facts: StackFacts, containers: Sequence[Container]) -> list[Container]:
+    """Containers of services that are gone and that hold a volume which another service is about to write to.
+
+    A database that got another name would otherwise run twice on the same files, which destroys them.
+    Services that are updated side by side anyway may share theirs.
+    """
+    alone = [service for service in facts.services if service.rollout != "rolling" and service.replicas]
+    wanted = {volume for service in alone for volume in service.volumes}
+    return [item for item in gone(facts, containers) if wanted & set(item.volumes)]
+
+
+def gone(facts: StackFacts, containers: Sequence[Container]) -> list[Container]:
+    """Containers of services that are no longer in the stack."""
+    known = {service.name for service in facts.services} | {job.name for job in facts.jobs}
+    known |= set(facts.override_services)
+    return [item for item in containers if item.service not in known and not item.is_one_off]
 
 
 def _override_changes(
@@ -122,8 +143,8 @@ def _change(
         if service.rollout == "rolling" and running:
             return ContainerChange(service.name, "roll", why, "none: the new container starts beside the old one")
         return ContainerChange(service.name, "recreate", why, _downtime(service))
-    partners = {other.id: other.started for other in everyone}
-    if any(item.network_of and partners.get(item.network_of, "~") > item.started for item in containers):
+    partners = {other.id: _moment(other) for other in everyone}
+    if any(item.network_of and partners.get(item.network_of, "~") > _moment(item) for item in containers):
         # A partner that was replaced or restarted took its network along.
         return ContainerChange(
             service.name, "recreate", "its network partner was replaced or restarted", _downtime(service)
@@ -135,16 +156,26 @@ def _change(
     return None
 
 
+def _moment(container: Container) -> str:
+    """When it was started; comparable, since without its Z a fraction of a second sorts after none."""
+    return container.started.rstrip("Z")
+
+
 def _one_shot_change(
     service: ServiceFacts, containers: list[Container], image_ids: Mapping[str, str]
 ) -> ContainerChange | None:
-    if containers and all(is_current(service, item, image_ids) and item.exit_code == 0 for item in containers):
+    if containers and all(is_current(service, item, image_ids) and _may_be_done(item) for item in containers):
         return None
     if service.name == EDGE_ROUTES:
         return ContainerChange(
             service.name, "publish", "the routes changed" if containers else "no routes are published yet", "none"
         )
     return ContainerChange(service.name, "recreate" if containers else "create", "runs once", "none")
+
+
+def _may_be_done(container: Container) -> bool:
+    """Whether a one-shot container ended well or is at it; one that was made and never started has status 0, too."""
+    return container.exit_code == 0 and container.state != "created"
 
 
 def _downtime(service: ServiceFacts) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from moorage.targets.compose.docker import Container
 from moorage.targets.compose.facts import JobFacts, ServiceFacts, StackFacts
-from moorage.targets.compose.plan import ContainerPlan, is_current, plan_containers
+from moorage.targets.compose.plan import ContainerPlan, is_current, must_go_first, plan_containers
 
 IMAGES = {"web:1": "sha256:web", "postgres:17": "sha256:pg", "redis:7": "sha256:redis", "traefik:v3": "sha256:traefik"}
 
@@ -83,6 +83,7 @@ STOPPED = {"state": "exited"}
         ([{**STOPPED, **OLD}], {"one_shot": True}, "recreate"),
         ([{**STOPPED, "image_id": "sha256:older"}], {"one_shot": True}, "recreate"),
         ([{}], {"one_shot": True}, ""),
+        ([{"state": "created"}], {"one_shot": True}, "recreate"),
     ],
 )
 def test_a_service_changes_as_the_table_says(
@@ -132,16 +133,41 @@ def test_a_network_partner_that_is_not_the_same_any_more_means_replacement(
     assert (change.action if change else "") == expected
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a partner that is only started again takes its network along too, but only replacements are looked at",
-)
 def test_who_shares_a_network_is_replaced_when_its_partner_is_started_again() -> None:
     facts = stack(service(), service("side", follows="web"))
     found = plan(facts, container(**STOPPED), container("side", network_of="web-1", started="2026-05-04T12:00:01Z"))
     change = found.of("side")
     assert change is not None
     assert change.action == "recreate"
+
+
+@pytest.mark.parametrize(
+    ("partner", "own", "expected"),
+    [
+        ("2026-05-04T12:00:00Z", "2026-05-04T12:00:00.5Z", ""),
+        ("2026-05-04T12:00:00.5Z", "2026-05-04T12:00:00Z", "recreate"),
+        ("2026-05-04T12:00:00.05Z", "2026-05-04T12:00:00.1Z", ""),
+    ],
+)
+def test_fractions_of_a_second_are_compared_as_numbers(partner: str, own: str, expected: str) -> None:
+    facts = stack(service(), service("side", follows="web"))
+    found = plan(facts, container(started=partner), container("side", network_of="web-1", started=own)).of("side")
+    assert (found.action if found else "") == expected
+
+
+def test_who_has_done_its_work_does_not_do_it_again_because_of_its_partner() -> None:
+    facts = stack(service(), service("once", follows="web", one_shot=True), service("off", follows="web", replicas=0))
+    assert [change.service for change in plan(facts, container(**OLD), container("once", **STOPPED)).changes] == ["web"]
+
+
+def test_a_database_with_another_name_never_runs_beside_the_old_one() -> None:
+    files = {"volumes": ("acme_data",)}
+    facts = stack(service("database", kind="postgres", image="postgres:17", **files), service("web", **files))
+    old = container("db", **files)
+    others = (container("web", **files), container("gone"), container("run", is_one_off=True, **files))
+    assert must_go_first(facts, [old, *others]) == [old]
+    assert must_go_first(stack(service("site", rollout="rolling", **files)), [old]) == []
+    assert must_go_first(stack(service("other", volumes=("acme_other",))), [old]) == []
 
 
 def test_the_proxys_routes_are_published_and_not_replaced() -> None:
