@@ -15,7 +15,7 @@ from moorage.targets.compose import images, units
 from moorage.targets.compose.deploy import Deployer, Place, UpOptions, load_facts
 from moorage.targets.compose.docker import Docker, engine_version
 from moorage.targets.compose.lock import deployment_lock
-from moorage.targets.compose.releases import Releases
+from moorage.targets.compose.releases import Release, Releases
 
 Confirm = Callable[[str], bool]
 
@@ -105,6 +105,7 @@ def rollback(folder: Path, environment: str, console: Console, *, to: str, confi
     if dry_run or not confirm(f"Go back to release {target.id}?"):
         return 0
     with deployment_lock(folder, environment, console) as descriptor:
+        _refuse_what_nobody_confirmed(releases, current)
         deployer = Deployer(Place(folder, environment), console, descriptor)
         deployer.restore(target)
         console.success(f"release {target.id} serves {deployer.facts.base_url}")
@@ -114,6 +115,16 @@ def rollback(folder: Path, environment: str, console: Console, *, to: str, confi
         if console.as_json:
             _report_release(console, deployer, changed=True, has_certificate=True)
     return 0
+
+
+def _refuse_what_nobody_confirmed(releases: Releases, seen: Release) -> None:
+    """While one operator thought about the question, another may have deployed."""
+    current = releases.current()
+    if current is None or current.id != seen.id:
+        raise MoorageError(
+            f"another run changed what serves: it is release {current.id if current else 'unknown'} now, no more {seen.id}",
+            "`moorage status` shows it; then decide again",
+        )
 
 
 def down(folder: Path, environment: str, console: Console, *, dry_run: bool) -> None:
@@ -130,7 +141,7 @@ def down(folder: Path, environment: str, console: Console, *, dry_run: bool) -> 
         docker = Docker(facts.project, place.compose, console, descriptor)
         with console.waiting("containers finish and go", 300):
             docker.compose("down", "--remove-orphans")
-        place.rollout_marker.unlink(missing_ok=True)
+        # The marker of a broken rolling update stays: its routes are in a volume, and the next `up` takes them away.
     console.success(f"{facts.project} is down; volumes, secrets and files stay. `moorage up` brings it back")
 
 
@@ -159,9 +170,7 @@ def uninstall(
         docker = Docker(facts.project, place.compose, console, descriptor)
         units.remove(facts, console)
         docker.compose("down", "--remove-orphans", *(["--volumes"] if purge else []))
-        releases = Releases(folder, environment)
-        for release in releases.all():
-            images.forget(docker, facts.project, release.id, release.images)
+        images.forget_all_but(docker, facts.project, ())
         if purge:
             for place_gone in (folder / "releases" / environment, folder / "secrets" / environment, place.rendered):
                 shutil.rmtree(place_gone, ignore_errors=True)

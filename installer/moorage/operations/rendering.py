@@ -10,6 +10,7 @@ from moorage import __version__, flow
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.targets.base import Rendering
+from moorage.targets.compose import private_files
 from moorage.tree import MANIFEST, Difference, edited_by_hand
 from moorage.words import plural
 
@@ -71,18 +72,8 @@ def compare(deployment: flow.Deployment, rendering: Rendering) -> RenderResult:
 
 def write(deployment: flow.Deployment, rendering: Rendering) -> None:
     """Write both trees; the secret one first, so that no public file names a missing one."""
-    close_folders(deployment)
-    rendering.private.write(deployment.private_folder)
-    close_folders(deployment)
+    private_files.write(rendering.private, deployment.private_folder)
     rendering.public.write(deployment.rendered_folder)
-
-
-def close_folders(deployment: flow.Deployment) -> None:
-    """Folders with secrets are their owner's alone."""
-    deployment.private_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    below = [path for path in deployment.private_folder.rglob("*") if path.is_dir()]
-    for folder in (*deployment.private_folder.parents[:2], deployment.private_folder, *below):
-        folder.chmod(0o700)
 
 
 def refuse_other_version(folder: Path) -> None:

@@ -13,16 +13,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from moorage.console import Console
-from moorage.errors import CommandFailed, DeployError, MoorageError
-from moorage.targets.compose import images
+from moorage.errors import DeployError, MoorageError
+from moorage.targets.compose import images, private_files
 from moorage.targets.compose.converge import Convergence
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import StackFacts, read_facts
 from moorage.targets.compose.names import COMPOSE_FOLDER, FACTS_FILE
 from moorage.targets.compose.plan import ContainerPlan, plan_containers
+from moorage.targets.compose.reasons import StepError, reason_of
 from moorage.targets.compose.releases import Release, Releases, read_tree
 from moorage.targets.compose.rollout import Rollouts
 from moorage.targets.compose.waiting import wait_ready
+from moorage.tree import Tree
 from moorage.words import plural
 
 
@@ -69,15 +71,15 @@ def load_facts(rendered: Path) -> StackFacts:
         return read_facts(json.loads((rendered / FACTS_FILE).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise MoorageError(f"nothing is rendered in {rendered}", "`moorage render`, or just `moorage up`") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise MoorageError(
             f"{rendered / FACTS_FILE} is from another version of moorage", "`moorage render` writes it anew"
         ) from None
 
 
 def previous_facts(releases: Releases) -> StackFacts | None:
-    """The facts of the release that serves, if they can be read."""
-    current = releases.current()
+    """The facts of the release that serves, if they can be read; of the one before, if its record is damaged."""
+    current = releases.current() or releases.before_current()
     if current is None:
         return None
     try:
@@ -118,65 +120,75 @@ class Deployer:
 
         Raises DeployError when it failed; the release before serves again, if there was one.
         """
-        plan = self.plan()
-        if plan.risk == "data":
-            raise DeployError(
-                f"this change would endanger data: {'; '.join(plan.risk_reasons)}", "undo the change in moorage.yaml"
-            )
+        _refuse_data_risk(self.plan(), "undo the change in moorage.yaml")
+        self._name_damaged_releases()
         current = self.releases.current()
-        missing = [service.image for service in self.facts.services if service.image not in plan.images]
-        if not plan and not missing and current is not None and not options.build and self.facts.pull != "always":
-            if not self.place.rollout_marker.exists():
-                return self._unchanged(current, plan.images)
-            self.convergence.rollouts.end_switch()
         image_ids = images.obtain(
             self.docker, self.facts, self.console, options.sources, build=options.build, no_cache=options.no_cache
         )
+        if current is not None and self._is_settled(current, image_ids):
+            self._see_that_all_is_well()
+            return None
         try:
             self.convergence.run(image_ids, run_jobs=True)
             self.convergence.look_from_outside()
-        except MoorageError as error:
-            raise self._fall_back(current, error) from None
+        except StepError as error:
+            raise self._fall_back(current, reason_of(error)) from None
         return self._record(image_ids)
 
-    def _unchanged(self, current: Release, image_ids: Mapping[str, str]) -> Release | None:
-        """Nothing runs differently; a release is recorded only when the files say something new.
+    def _name_damaged_releases(self) -> None:
+        for record in self.releases.damaged():
+            self.console.warning(f"{record} can't be read; this release is left out")
 
-        Raises DeployError when a container is not well: that is not "nothing to do".
+    def _is_settled(self, current: Release, image_ids: Mapping[str, str]) -> bool:
+        """Whether the last `up` was finished and wanted the very same.
+
+        The files are compared too: jobs, databases and the look from outside have no container that would tell.
         """
+        if self.place.rollout_marker.exists() or dict(current.images) != dict(image_ids):
+            return False
+        try:
+            recorded = read_tree(current.rendered)
+        except MoorageError:
+            return False
+        return recorded.digest() == read_tree(self.place.rendered).digest() and not self.plan()
+
+    def _see_that_all_is_well(self) -> None:
+        """Nothing is to be done; raises DeployError when a container is not well all the same."""
         unwell = {item.service for item in self.docker.containers() if not item.is_ready}
         for service in self.facts.services:
             if service.name in unwell and service.replicas and not service.one_shot:
                 wait_ready(self.docker, self.console, service, self.convergence.selector(service), service.replicas)
-        recorded = read_tree(current.rendered)
-        if recorded.digest() == read_tree(self.place.rendered).digest() and dict(current.images) == dict(image_ids):
-            return None
-        return self._record(image_ids)
+        self.convergence.join_project_networks()
 
-    def _fall_back(self, current: Release | None, error: MoorageError) -> DeployError:
+    def _fall_back(self, current: Release | None, error: DeployError) -> DeployError:
         """Bring the release before back; gives the error to raise, which says what serves now."""
-        reason = (
-            error.message if not isinstance(error, CommandFailed) else f"{error.message}: {_last_line(error.output)}"
-        )
         if current is None:
+            why = "no earlier release can be read" if self.releases.damaged() else "this was the first release"
             return DeployError(
-                f"{reason}; this was the first release, so there is none to go back to. Data is untouched, what started stays for a look",
+                f"{error.message}; {why}, so there is none to go back to. Data is untouched, what started stays for a look",
                 error.hint or "fix the cause, then `moorage up` again",
             )
         self.console.action(f"going back to release {current.id}")
         try:
             self.restore(current)
-        except MoorageError as second:
+        except StepError as failure:
+            second = reason_of(failure)
             return DeployError(
-                f"{reason}; going back to {current.id} failed too: {second.message}", second.hint or error.hint
+                f"{error.message}; going back to {current.id} failed too: {second.message}", second.hint or error.hint
             )
-        return DeployError(f"{reason}; release {current.id} serves", error.hint)
+        return DeployError(f"{error.message}; release {current.id} serves", error.hint)
 
     def restore(self, release: Release) -> None:
-        """Make an earlier release what is rendered and what runs. Database migrations stay as they are."""
+        """Make an earlier release what is rendered and what runs. Database migrations stay as they are.
+
+        Raises DeployError when it is not whole any more; nothing was changed then.
+        """
+        rendered, private = _files_of(release)
+        _refuse_data_risk(self.plan(load_facts(release.rendered)), "choose a release with the same database")
         images.restore_names(self.docker, release.images)
-        read_tree(release.private_folder).write(self.place.private)
-        read_tree(release.rendered).write(self.place.rendered)
+        private_files.write(private, self.place.private)
+        rendered.write(self.place.rendered)
         self.facts = load_facts(self.place.rendered)
         self.docker = Docker(self.facts.project, self.place.compose, self.console, self.docker.lock_descriptor)
         self.convergence = self._convergence()
@@ -185,17 +197,41 @@ class Deployer:
         self.releases.set_current(release.id)
 
     def _record(self, image_ids: Mapping[str, str]) -> Release:
-        release = self.releases.record(self.place.rendered, self.place.private, image_ids, datetime.now(timezone.utc))
-        images.keep(self.docker, self.facts.project, release.id, image_ids)
-        old = self.releases.superfluous()
-        for item in old:
-            images.forget(self.docker, self.facts.project, item.id, item.images)
-            self.releases.remove(item)
-        if old:
-            self.console.detail(f"{plural(len(old), 'old release')} tidied away")
+        """Keep what serves as a release. Raises DeployError when that fails: it serves all the same."""
+        now = datetime.now(timezone.utc)
+        try:
+            # First the images, so that there is no release whose images a `docker image prune` may take.
+            images.keep(self.docker, self.facts.project, self.releases.next_id(now), image_ids)
+            release = self.releases.record(self.place.rendered, self.place.private, image_ids, now)
+            self._tidy_away()
+        except StepError as error:
+            reason = reason_of(error)
+            raise DeployError(
+                f"the new state serves, but could not be kept as a release: {reason.message}",
+                reason.hint or "`moorage up` tries again",
+            ) from None
         return release
 
+    def _tidy_away(self) -> None:
+        old = self.releases.superfluous()
+        for item in old:
+            self.releases.remove(item)
+        images.forget_all_but(self.docker, self.facts.project, self.releases.ids())
+        if old:
+            self.console.detail(f"{plural(len(old), 'old release')} tidied away")
 
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it gave no reason"
+
+def _refuse_data_risk(plan: ContainerPlan, hint: str) -> None:
+    if plan.risk == "data":
+        raise DeployError(f"this change would endanger data: {'; '.join(plan.risk_reasons)}", hint)
+
+
+def _files_of(release: Release) -> tuple[Tree, Tree]:
+    """The rendered and the private files of a release."""
+    try:
+        return read_tree(release.rendered), read_tree(release.private_folder)
+    except MoorageError as error:
+        raise DeployError(
+            f"release {release.id} is not whole, it can't be gone back to: {error.message}",
+            "`moorage status` lists the releases; `moorage rollback --to` goes to another one",
+        ) from None

@@ -39,7 +39,9 @@ def part_name(name: str, part: str) -> str:
 
 _HARMLESS = re.compile(r"^[A-Za-z][A-Za-z0-9@:/._-]*[A-Za-z0-9/]$")
 
-_SECURITY_HEADERS = own_name("security-headers")
+SECURITY_HEADERS = own_name("security-headers")
+# One of them, by which an answer of a route is told from the proxy's own.
+ROUTED_HEADER = "Referrer-Policy"
 _RETRY = own_name("retry")
 _COMPRESS = own_name("compress")
 _DENY = own_name("deny")
@@ -99,14 +101,14 @@ def routes(stack: Stack) -> dict[str, Any]:
     routers: dict[str, Any] = {}
     services: dict[str, Any] = {}
     middlewares: dict[str, Any] = {
-        _SECURITY_HEADERS: {"headers": _security_headers(edge)},
+        SECURITY_HEADERS: {"headers": _security_headers(edge)},
         _RETRY: {"retry": {"attempts": 3, "initialInterval": "100ms"}},
     }
     for route in stack.routes:
         services[_service_name(route)] = _load_balancer(route)
         own = _middlewares(route)
         middlewares |= own
-        chain = [_SECURITY_HEADERS, *own, _RETRY]
+        chain = [SECURITY_HEADERS, *own, _RETRY]
         for name, rule, priority in _rules(route):
             routers[name] = _router(entry_point, rule, priority, chain, _service_name(route))
         if route.denied:
@@ -124,7 +126,7 @@ def routes(stack: Stack) -> dict[str, Any]:
             entry_point,
             f"Host(`{edge.dashboard_host}`)",
             _DENIED,
-            [_SECURITY_HEADERS, _DASHBOARD_PASSWORD],
+            [SECURITY_HEADERS, _DASHBOARD_PASSWORD],
             "api@internal",
         )
     return {"http": {kind: dict(sorted(found.items())) for kind, found in http.items()}, **_certificates(edge)}

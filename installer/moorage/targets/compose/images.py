@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 from moorage.console import Console
@@ -23,7 +24,7 @@ def obtain(
 
     Raises DeployError when an image cannot be had; nothing has been stopped then.
     """
-    wanted = sorted({service.image for service in facts.services} | {item.image for item in facts.extra_images})
+    wanted = wanted_images(facts)
     built = _built(facts)
     present = docker.image_ids(wanted)
     if build or (built - set(present)):
@@ -41,6 +42,11 @@ def obtain(
             f"the image {missing[0]} is not here after building", "look at `image:` and `build:` of its service"
         )
     return found
+
+
+def wanted_images(facts: StackFacts) -> list[str]:
+    """Every image that must be on this host, sorted."""
+    return sorted({service.image for service in facts.services} | {item.image for item in facts.extra_images})
 
 
 def _built(facts: StackFacts) -> set[str]:
@@ -95,10 +101,27 @@ def keep(docker: Docker, project: str, release: str, images: Mapping[str, str]) 
         docker.docker("tag", image_id, _kept_name(project, release, reference))
 
 
-def forget(docker: Docker, project: str, release: str, images: Mapping[str, str]) -> None:
-    """Take the second names away; an image that nothing else names goes with its last one."""
-    for reference in images:
-        docker.docker("rmi", _kept_name(project, release, reference), check=False)
+def forget_all_but(docker: Docker, project: str, releases: Collection[str]) -> None:
+    """Take the second names of all other releases away; an image that nothing else names goes with its last one.
+
+    It looks at what is there, so it also finds names that a run which was cut off has left.
+    """
+    listed = docker.docker(
+        "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{KEEP_REPOSITORY}/{project}/*", check=False
+    )
+    for name in listed.output.split():
+        if name.rpartition(":")[2] not in releases:
+            docker.docker("rmi", name, check=False)
+
+
+def check_present(docker: Docker, images: Mapping[str, str]) -> None:
+    """Raise DeployError when an image of a release is gone."""
+    for reference, image_id in images.items():
+        if not docker.image_id(image_id):
+            raise DeployError(
+                f"the image of that release is gone: {reference} ({image_id[:19]})",
+                "build or pull it again, then `moorage up`",
+            )
 
 
 def restore_names(docker: Docker, images: Mapping[str, str]) -> None:
@@ -106,12 +129,7 @@ def restore_names(docker: Docker, images: Mapping[str, str]) -> None:
 
     Raises DeployError when one is gone; nothing was changed then.
     """
-    for reference, image_id in images.items():
-        if not docker.image_id(image_id):
-            raise DeployError(
-                f"the image of that release is gone: {reference} ({image_id[:19]})",
-                "build or pull it again, then `moorage up`",
-            )
+    check_present(docker, images)
     for reference, image_id in images.items():
         # A reference by digest always means the same image and cannot be a tag.
         if "@" not in reference and docker.image_id(reference) != image_id:
@@ -120,4 +138,5 @@ def restore_names(docker: Docker, images: Mapping[str, str]) -> None:
 
 def _kept_name(project: str, release: str, reference: str) -> str:
     name = "".join(letter if letter.isalnum() else "-" for letter in reference.lower()).strip("-")
-    return f"{KEEP_REPOSITORY}/{project}/{name}:{release}"
+    # `a/b:1` and `a-b:1` are two images, each with a name of its own.
+    return f"{KEEP_REPOSITORY}/{project}/{name}-{sha256(reference.encode()).hexdigest()[:8]}:{release}"

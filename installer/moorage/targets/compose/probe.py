@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from moorage.targets.compose.edge import ROUTED_HEADER
 from moorage.targets.compose.facts import StackFacts
 
-_TRAEFIK_NOT_FOUND = b"404 page not found"
+_TRAEFIK_NOT_FOUND = "404 page not found"
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,14 @@ class Answer:
 
     status: int
     text: str
+    has_our_headers: bool = False
 
     @property
     def is_routed(self) -> bool:
         """Whether a service answered, rather than Traefik for lack of one."""
-        missing = self.status == 404 and self.text.encode().startswith(_TRAEFIK_NOT_FOUND)
+        # Many services answer with the very same words: they are written in Traefik's language. But every route of
+        # ours adds headers, and Traefik's own answer has none of them.
+        missing = self.status == 404 and self.text.startswith(_TRAEFIK_NOT_FOUND) and not self.has_our_headers
         return self.status not in (0, 502, 503, 504) and not missing
 
 
@@ -35,7 +39,8 @@ def ask(facts: StackFacts, host: str, path: str, timeout_seconds: float = 5) -> 
         try:
             connection.request("GET", path, headers={"Host": host, "User-Agent": "moorage"})
             response = connection.getresponse()
-            return Answer(response.status, response.read(2000).decode(errors="replace").strip())
+            text = response.read(2000).decode(errors="replace").strip()
+            return Answer(response.status, text, response.getheader(ROUTED_HEADER) is not None)
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:

@@ -62,6 +62,10 @@ class Releases:
         records = [self.folder / name / _RECORD for name in _ids(self.folder)]
         return tuple(record for record in records if record.is_file() and self._read(record.parent.name) is None)
 
+    def ids(self) -> list[str]:
+        """The ids of all releases, those with a damaged record included, oldest first."""
+        return _ids(self.folder)
+
     def current(self) -> Release | None:
         """The release that serves, if any."""
         name = self._current_name()

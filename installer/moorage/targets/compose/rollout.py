@@ -20,10 +20,11 @@ from moorage.errors import DeployError
 from moorage.formats import dump_yaml, read_yaml
 from moorage.targets.compose import probe
 from moorage.targets.compose.docker import Container, Docker
-from moorage.targets.compose.edge import own_name, part_name
+from moorage.targets.compose.edge import SECURITY_HEADERS, own_name, part_name
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.names import EDGE_ROUTES, ROLLOUT_FILE, ROUTES_FILE
 from moorage.targets.compose.plan import is_current
+from moorage.targets.compose.reasons import StepError, reason_of
 from moorage.targets.compose.waiting import wait_ready
 
 _PROBE = own_name("probe")
@@ -67,9 +68,10 @@ class Rollouts:
             )
             if old:
                 self._switch(service, ready)
-        except DeployError as error:
+        except StepError as error:
+            reason = reason_of(error)
             self._take_back(service, image_ids)
-            raise DeployError(f"{error.message}; the old {service.name} serves on", error.hint) from None
+            raise DeployError(f"{reason.message}; the old {service.name} serves on", reason.hint) from None
         self._retire(service, old)
         self.end_switch()
         self.console.success(f"{service.name} replaced without a pause")
@@ -90,7 +92,7 @@ class Rollouts:
         """New containers that an earlier, broken run left behind."""
         for item in self._split(service, image_ids)[1]:
             if not item.is_running or item.health == "unhealthy":
-                self.docker.docker("rm", "--force", item.id)
+                self.docker.docker("rm", "--force", item.id, check=False)
 
     def _take_back(self, service: ServiceFacts, image_ids: Mapping[str, str]) -> None:
         self.end_switch()
@@ -156,7 +158,9 @@ def rollout_routes(
     copied = {name: router for name, router in http["routers"].items() if router["service"] in own}
     # So do the middlewares: those of the new routes are not published yet, and a router without one of its
     # middlewares is no router to Traefik.
-    used = {name for router in copied.values() for name in router["middlewares"]}
+    used = {name for router in copied.values() for name in router["middlewares"]} | (
+        {SECURITY_HEADERS} if copied else set()
+    )
     middlewares = {_during(name): copy.deepcopy(http["middlewares"][name]) for name in sorted(used)}
     routers = {_during(name): _copied(router) for name, router in copied.items()}
     if routers:
@@ -166,7 +170,7 @@ def rollout_routes(
             "entryPoints": first["entryPoints"],
             "rule": f"Host(`{host}`) && Path(`/.moorage/{token}`)",
             "priority": _PROBE_PRIORITY,
-            "middlewares": [_PROBE],
+            "middlewares": [_during(SECURITY_HEADERS), _PROBE],
             "service": first["service"],
         }
     return {"http": {"routers": routers, "services": services, "middlewares": middlewares}}

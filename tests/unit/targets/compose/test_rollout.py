@@ -70,7 +70,10 @@ def test_the_new_containers_can_be_asked_by_a_secret_path(probe_path: str, asked
     request = Request(DOMAIN, f"/.moorage/{TOKEN}")
     assert outcome(http, request) == "web-80:rollout"
     assert http["middlewares"]["moorage::probe"] == {"replacePath": {"path": asked}}
-    assert http["routers"]["moorage::probe"]["middlewares"] == ["moorage::probe"]
+    assert http["routers"]["moorage::probe"]["middlewares"] == [
+        "moorage::security-headers:rollout",
+        "moorage::probe",
+    ]
     assert outcome(http, Request(DOMAIN, "/.moorage/other")) == "denied"
     assert outcome(http, Request("other.example.com", f"/.moorage/{TOKEN}")) == ""
 
