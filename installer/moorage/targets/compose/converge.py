@@ -15,6 +15,7 @@ from moorage.targets.compose.docker import Container, Docker
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
 from moorage.targets.compose.plan import ContainerPlan, gone, is_current, must_go_first, plan_containers
+from moorage.targets.compose.reasons import reason_of
 from moorage.targets.compose.rollout import Rollouts
 from moorage.targets.compose.waiting import wait_ready
 
@@ -32,6 +33,14 @@ class Convergence:
         self.rollouts = rollouts
         self.console = console
         self._private = private
+
+    def check_files(self) -> None:
+        """Let Compose read everything, the operator's own file included. Raises DeployError; nothing has changed then."""
+        try:
+            self.docker.compose("config", "--quiet", timeout_seconds=60)
+        except CommandFailed as error:
+            own = "overrides/compose.yaml is read too: is the mistake there?" if self.facts.override_digest else ""
+            raise DeployError(f"{reason_of(error).message}; nothing was changed", own) from None
 
     def run(self, image_ids: Mapping[str, str], *, run_jobs: bool) -> None:
         """Bring everything to the rendered state. Raises DeployError at the first step that fails."""
@@ -120,11 +129,11 @@ class Convergence:
         return [item for item in self.docker.containers() if item.service == service.name and not item.is_one_off]
 
     def _remove_extra(self, service: ServiceFacts, image_ids: Mapping[str, str]) -> None:
-        """Containers beyond the wanted number that a broken rolling update left; the current ones stay."""
+        """Containers beyond the wanted number, wanted no more or left by a broken update; the current ones stay."""
         mine = self._containers_of(service)
         mine.sort(key=lambda item: (is_current(service, item, image_ids), item.is_ready))
         for item in mine[: max(0, len(mine) - max(1, service.replicas))]:
-            self.docker.docker("rm", "--force", item.id, check=False)
+            self._end(item)
 
     def _create_external_volumes(self) -> None:
         """Volumes with a fixed name that the app insists on; Compose wants them to exist."""
@@ -179,9 +188,13 @@ class Convergence:
     def _remove(self, containers: Sequence[Container]) -> None:
         """Let containers of services that are gone end in their own time."""
         for item in containers:
-            self.docker.docker("stop", item.id, check=False)
-            self.docker.docker("rm", "--force", item.id, check=False)
+            self._end(item)
             self.console.success(f"{item.name} removed; its volumes stay")
+
+    def _end(self, container: Container) -> None:
+        """Let it finish what it has begun, as long as its service allows, then remove it."""
+        self.docker.docker("stop", container.id, check=False)
+        self.docker.docker("rm", "--force", container.id, check=False)
 
     def join_project_networks(self) -> None:
         """Networks of containers that the app made itself: a replaced proxy has left them."""

@@ -129,6 +129,7 @@ class Deployer:
         if current is not None and self._is_settled(current, image_ids):
             self._see_that_all_is_well()
             return None
+        self.convergence.check_files()
         try:
             self.convergence.run(image_ids, run_jobs=True)
             self.convergence.look_from_outside()

@@ -29,6 +29,7 @@ class Engine:
     log: list[str] = field(default_factory=list)
     die_before: int = -1
     is_away: bool = False
+    refuses: str = ""
     broken: set[str] = field(default_factory=set)
     clock: int = 0
 
@@ -94,6 +95,8 @@ class FakeDocker(Docker):
 
     def compose(self, *arguments: str, **_: Any) -> Result:
         self.engine.step(f"compose {' '.join(arguments)}")
+        if arguments[0] == "config" and self.engine.refuses:
+            raise CommandFailed(["docker"], 15, f"validating compose.yaml: {self.engine.refuses}")
         if arguments[0] == "up":
             self._up(arguments)
         return Result(0, "", "")

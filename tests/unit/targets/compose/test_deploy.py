@@ -200,6 +200,26 @@ def test_an_engine_that_goes_away_is_no_image_that_is_gone(server: Server, monke
     monkeypatch.undo()
 
 
+def test_files_that_compose_refuses_stop_nothing(server: Server) -> None:
+    first = server.up(APP)
+    server.render(changed(worker={"image": "worker:2"}))
+    server.engine.refuses = "services.web.prots: Additional property prots is not allowed"
+    server.engine.log.clear()
+    with pytest.raises(DeployError, match="prots is not allowed; nothing was changed"):
+        server.up()
+    assert not [line for line in server.engine.log if line.startswith(("compose up", "compose run", "rm", "stop"))]
+    assert server.releases.current() == first
+
+
+def test_containers_that_are_wanted_no_more_may_finish_their_work(server: Server) -> None:
+    server.up(changed(worker={"deploy": {"replicas": 3}}))
+    server.engine.log.clear()
+    server.up(APP)
+    assert server.running() == NORMAL
+    ends = [line.split()[0] for line in server.engine.log if line.startswith(("stop", "rm --force worker"))]
+    assert ends == ["stop", "rm", "stop", "rm"]
+
+
 def test_a_full_disk_while_recording_is_said_and_made_up_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     first = server.up(APP)
     server.render(changed(worker={"image": "worker:2"}))
