@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("assets", "console", "process", "documents", "yaml_reading", "formats", "quantities", "words", "templating", "durable", "tree", "validation", "host_facts"),
     ("config", "app", "stack", "carrying", "inference"),
     ("targets.base", "targets.compose.names", "targets.compose.facts", "targets.compose.schedule", "targets.compose.fact_sheet",
-     "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.render", "parity"),
+     "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.builds", "targets.compose.render", "parity"),
     ("targets.compose.docker", "targets.compose.lock", "targets.compose.probe", "targets.compose.images", "targets.compose.releases", "targets.compose.reasons", "targets.compose.private_files",
      "targets.compose.plan", "targets.compose.waiting", "targets.compose.rollout", "targets.compose.jobs", "targets.compose.converge", "targets.compose.deploy",
      "targets.compose.units", "checks", "backups"),
@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 _PURE = (
     "targets.compose.render",
     "targets.compose.services",
+    "targets.compose.builds",
     "targets.compose.edge",
     "targets.compose.platform",
     "targets.compose.host",

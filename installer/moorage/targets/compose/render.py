@@ -16,12 +16,12 @@ from moorage.stack.model import (
     EDGE_NETWORK,
     BundledPostgres,
     BundledRedis,
-    Image,
     Service,
     Stack,
 )
 from moorage.targets.base import Rendering
 from moorage.targets.compose import host, platform, services
+from moorage.targets.compose.builds import build_file
 from moorage.targets.compose.fact_sheet import facts
 from moorage.targets.compose.names import (
     ASSETS_VARIABLE,
@@ -52,9 +52,11 @@ def render(stack: Stack) -> Rendering:
         _add_secret_environment(service, private)
     host.add_files(stack, public)
     revisions = _revisions(stack, public, private)
-    public.add(f"{COMPOSE_FOLDER}/{COMPOSE_FILE}", dump_yaml(_literal(_compose_file(stack, revisions)), _HEADER))
+    public.add(
+        f"{COMPOSE_FOLDER}/{COMPOSE_FILE}", dump_yaml(services.literal(_compose_file(stack, revisions)), _HEADER)
+    )
     public.add(f"{COMPOSE_FOLDER}/.env", dump_env(_parameters(stack, revisions), _HEADER))
-    builds = _build_file(stack)
+    builds = build_file(stack)
     if builds["services"]:
         public.add(f"{COMPOSE_FOLDER}/{BUILD_FILE}", dump_yaml(builds, _HEADER))
     public.add("README.md", render_template("rendered/README.md.j2", _readme_view(stack, bool(builds["services"]))))
@@ -69,15 +71,6 @@ def _add_secret_environment(service: Service, private: Tree) -> None:
     if service.secret_environment:
         values = {name: value.reveal() for name, value in service.secret_environment.items()}
         private.add(f"env/{service.name}.env", dump_env(values, "Written by moorage. Secret."), 0o600)
-
-
-def _literal(value: Any) -> Any:
-    """The same data with every dollar sign doubled: all variables are filled in already, Compose must not try again."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
-    return [_literal(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _compose_file(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
@@ -155,9 +148,9 @@ def _revisions(stack: Stack, public: Tree, private: Tree) -> dict[str, str]:
     values = platform.parameters(stack)
     seam = platform.services(stack)
     parts: dict[str, object] = {}
-    for name, fragment, prefix in _platform_parts(stack):
+    for name, fragment, prefixes in _platform_parts(stack):
         files = {
-            path: file.digest for path, file in public.files.items() if path.startswith(prefix) or path == fragment
+            path: file.digest for path, file in public.files.items() if path.startswith(prefixes) or path == fragment
         }
         secrets = {path: file.digest for path, file in private.files.items() if path in _platform_secrets(name)}
         parts[name] = [seam[_service_of(stack, name)], files, secrets, _own_parameters(name, values)]
@@ -174,15 +167,19 @@ def _revisions(stack: Stack, public: Tree, private: Tree) -> dict[str, str]:
     return result
 
 
-def _platform_parts(stack: Stack) -> list[tuple[str, str, str]]:
-    """Kind, fragment and the folder of its files."""
-    parts = [(TRAEFIK, "compose/platform/traefik.yaml", "compose/traefik/traefik.yaml")]
+def _platform_parts(stack: Stack) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Kind, fragment, and the files (or their folder) that it reads at every start."""
+    parts: list[tuple[str, str, tuple[str, ...]]] = [
+        (TRAEFIK, "compose/platform/traefik.yaml", ("compose/traefik/traefik.yaml",))
+    ]
     if stack.edge.socket_proxy_image:
-        parts.append((SOCKET_PROXY, "compose/platform/socket-proxy.yaml", "compose/platform/socket-proxy.cfg"))
+        parts.append((SOCKET_PROXY, "compose/platform/socket-proxy.yaml", ("compose/platform/socket-proxy.cfg",)))
     if isinstance(stack.postgres, BundledPostgres):
-        parts.append(("postgres", "compose/platform/postgres.yaml", "compose/postgres/postgresql.conf"))
+        # Who may connect is such a file, too; what is in init/ is read once only.
+        read = ("compose/postgres/postgresql.conf", "compose/postgres/pg_hba.conf")
+        parts.append(("postgres", "compose/platform/postgres.yaml", read))
     if isinstance(stack.redis, BundledRedis):
-        parts.append(("redis", "compose/platform/redis.yaml", "compose/redis/"))
+        parts.append(("redis", "compose/platform/redis.yaml", ("compose/redis/",)))
     return parts
 
 
@@ -206,8 +203,9 @@ def _service_of(stack: Stack, kind: str) -> str:
 
 def _service_part(stack: Stack, service: Service, public: Tree, private: Tree) -> list[object]:
     prefixes = (f"compose/files/{service.name}/", f"files/{service.name}/")
+    # A running container keeps the file that it was started with, its mode and owner included.
     files = {
-        path: file.digest
+        path: [file.digest, file.mode, file.owner]
         for tree in (public, private)
         for path, file in tree.files.items()
         if path.startswith(prefixes)
@@ -217,7 +215,7 @@ def _service_part(stack: Stack, service: Service, public: Tree, private: Tree) -
     # The number of containers and what must be started first do not change a container.
     data.pop("depends_on", None)
     data["deploy"] = {key: value for key, value in data["deploy"].items() if key != "replicas"}
-    return [_literal(data), files, secret.digest if secret else ""]
+    return [services.literal(data), files, secret.digest if secret else ""]
 
 
 def _fingerprint(stack: Stack, name: str, part: object) -> str:
@@ -225,40 +223,6 @@ def _fingerprint(stack: Stack, name: str, part: object) -> str:
     own = override.get(name) if isinstance(override, dict) else None
     text = json.dumps([part, own], sort_keys=True, default=str)
     return hmac.new(stack.revision_key.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
-
-
-def _build_file(stack: Stack) -> dict[str, Any]:
-    """What `docker compose -f build.yaml build` makes; apart from the stack, because it needs the sources."""
-    named = [(service.name, service.image) for service in stack.services]
-    named += [(item.name.rpartition("/")[2].partition(":")[0], item.image) for item in stack.extra_images]
-    content: dict[str, Any] = {}
-    seen: set[str] = set()
-    for name, image in named:
-        if image.build is None or image.reference in seen:
-            continue
-        seen.add(image.reference)
-        content[name] = {"image": image.reference, "build": _build(image)}
-    return {"name": f"{stack.project}-build", "services": content}
-
-
-def _build(image: Image) -> dict[str, Any]:
-    assert image.build is not None
-    build = image.build
-    # The folder of the sources is a variable: it differs per machine, the rendered text must not.
-    context = build.context.removeprefix("./").strip("/")
-    base = f"${{{ASSETS_VARIABLE}}}"
-    place = {"context": base if context in ("", ".") else f"{base}/{context}"}
-    data: dict[str, Any] = {}
-    if build.dockerfile:
-        data["dockerfile"] = build.dockerfile
-    if build.target:
-        data["target"] = build.target
-    if build.arguments:
-        data["args"] = dict(sorted(build.arguments.items()))
-    if build.additional_contexts:
-        data["additional_contexts"] = dict(sorted(build.additional_contexts.items()))
-    result: dict[str, Any] = place | _literal({**data, **services.in_order(build.other)})
-    return result
 
 
 def _readme_view(stack: Stack, builds: bool) -> dict[str, Any]:

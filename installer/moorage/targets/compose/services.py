@@ -77,6 +77,15 @@ def _carried(service: Service) -> dict[str, Any]:
     }
 
 
+def literal(value: Any) -> Any:
+    """The same data with every dollar sign doubled: all variables are filled in already, Compose must not try again."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {key: literal(item) for key, item in value.items()}
+    return [literal(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def in_order(value: Any) -> Any:
     """The same data with every mapping sorted by its keys; lists stay as they are."""
     if isinstance(value, Mapping):

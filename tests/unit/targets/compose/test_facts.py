@@ -115,6 +115,24 @@ def test_a_change_of_one_service_does_not_restart_the_database(change: dict[str,
     assert revision(**change) == revision()
 
 
+def test_a_revision_changes_with_the_mode_of_a_mounted_file(tmp_path: Path) -> None:
+    content = {
+        "services": {
+            "web": {
+                "image": "x",
+                "volumes": ["./run.sh:/run.sh:ro"],
+                "x-moorage": {"port": 1, "route": {"paths": ["/"]}},
+            }
+        }
+    }
+    found = []
+    for mode in (0o644, 0o755):
+        (tmp_path / "run.sh").write_text("x")
+        (tmp_path / "run.sh").chmod(mode)
+        found.append(flow.facts_of_stack(deployment(tmp_path, content).stack).service("web").revision)
+    assert found[0] != found[1]
+
+
 def test_a_revision_changes_with_a_secret_and_does_not_give_it_away(tmp_path: Path) -> None:
     def revision(secret: str, folder: Path) -> str:
         compose = {

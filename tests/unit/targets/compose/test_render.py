@@ -319,6 +319,17 @@ def test_the_manifests_name_every_file_with_its_digest(tmp_path: Path) -> None:
         assert written == {path: file.digest for path, file in tree.files.items() if path != MANIFEST}
 
 
+def test_an_extra_image_takes_no_services_place_in_the_build(tmp_path: Path) -> None:
+    content = {
+        "services": {
+            "web": {"image": "acme/site:1", "build": ".", "x-moorage": {"port": 1, "route": {"paths": ["/"]}}},
+            "tool": {"image": "acme/web:1", "build": ".", "x-moorage": {"build_only": True}},
+        }
+    }
+    built = yaml.safe_load(rendering(tmp_path, content).public.files["compose/build.yaml"].content)
+    assert {item["image"] for item in built["services"].values()} == {"acme/site:1", "acme/web:1"}
+
+
 def test_no_time_and_no_place_of_this_machine_is_in_the_files(tmp_path: Path) -> None:
     _, rendered = whole(tmp_path)
     for path, content in texts(rendered).items():
