@@ -10,6 +10,7 @@ import pytest
 from moorage import flow
 from moorage.console import Console
 from moorage.operations import changing
+from moorage.process import Result
 from tests.unit.given import compose_of, deployment
 
 COMPOSE: dict[str, Any] = {
@@ -40,8 +41,9 @@ class RecordingDocker:
     def compose(self, *words: str, **_: object) -> None:
         self.calls.append(("compose", *words))
 
-    def docker(self, *words: str, **_: object) -> None:
+    def docker(self, *words: str, **_: object) -> Result:
         self.calls.append(words)
+        return Result(0, "", "")
 
 
 def uninstall(folder: Path, *, dry_run: bool) -> None:
@@ -69,4 +71,5 @@ def test_an_external_volume_stays_and_that_is_told(
     assert "the external volume old_pg" in kept
     assert "the external volume theirs" in kept
     uninstall(tmp_path, dry_run=False)
-    assert RecordingDocker.calls == [("compose", "down", "--remove-orphans", "--volumes")]
+    assert RecordingDocker.calls[0] == ("compose", "down", "--remove-orphans", "--volumes")
+    assert not any("old_pg" in words or "theirs" in words for words in RecordingDocker.calls)

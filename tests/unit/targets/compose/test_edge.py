@@ -394,7 +394,7 @@ def test_any_accepted_address_arrives_unchanged(email: str, tmp_path: Path) -> N
 
 
 def test_any_accepted_acme_server_arrives_unchanged(tmp_path: Path) -> None:
-    server = "https://acme.example.com/dir #x"
+    server = "https://acme.example.com/dir#x?a=&b=*%20:[y]"
     static, _ = files(tmp_path, NAMED + f"tls: {{mode: letsencrypt, email: a@b.de, acme_server: '{server}'}}\n")
     assert static["certificatesResolvers"]["letsencrypt"]["acme"]["caServer"] == server
 
