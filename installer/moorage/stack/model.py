@@ -219,6 +219,11 @@ class Edge:
         return self.tls_mode in ("letsencrypt", "files", "internal-ca")
 
     @property
+    def has_inner_entry(self) -> bool:
+        """Whether the app asks the proxy itself, by plain HTTP, for the containers that it creates."""
+        return self.socket_proxy_image is not None and self.terminates_tls
+
+    @property
     def is_https_outside(self) -> bool:
         """Whether browsers reach the site by HTTPS."""
         return self.tls_mode != "off"

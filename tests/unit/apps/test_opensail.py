@@ -301,6 +301,24 @@ def test_project_containers_are_found_and_have_host_names(site: Site) -> None:
     assert facts["check_path"] == "/api/config"
 
 
+def test_the_backend_reaches_previews_without_leaving_the_server(site: Site, tmp_path: Path) -> None:
+    # It asks http://traefik with a preview's name as Host. A redirect to the public name would need a way back in.
+    entries = site.data("compose/traefik/traefik.yaml")["entryPoints"]
+    assert entries["inside"] == {"address": ":80", "asDefault": True}
+    published = {item["published"]: item["target"] for item in site.services["traefik"]["ports"]}
+    assert published == {"80": 8080, "443": 443}
+    assert entries["web"]["address"] == ":8080"
+    assert entries["web"]["http"]["redirections"]["entryPoint"]["scheme"] == "https"
+    # Routers that say nothing themselves are the projects': never at the redirecting entry or the health check's.
+    assert [name for name, entry in entries.items() if entry.get("asDefault")] == ["inside", "websecure"]
+    assert site.services["traefik"]["networks"]["edge"]["aliases"] == ["traefik"]
+    for router in site.routers().values():
+        assert router["entryPoints"] == ["websecure"]
+    plain = Site(tmp_path, SETTINGS.replace("{mode: letsencrypt, email: ops@example.com}", '{mode: "off"}'))
+    assert set(plain.data("compose/traefik/traefik.yaml")["entryPoints"]) == {"ping", "web"}
+    assert [item["target"] for item in plain.services["traefik"]["ports"]] == [80]
+
+
 def test_the_editor_s_service_shares_the_backend_s_network(site: Site) -> None:
     ast = site.services["ast"]
     assert ast["network_mode"] == "service:orchestrator"

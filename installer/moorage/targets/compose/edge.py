@@ -56,6 +56,8 @@ class StaticView:
     dashboard: bool
     trusted_proxies: tuple[str, ...]
     redirect_to: str
+    web_port: int
+    inner_entry: bool
     https: bool
     resolver: bool
     wildcard_domain: str
@@ -77,6 +79,8 @@ def static_view(stack: Stack) -> StaticView:
         dashboard=bool(edge.dashboard_host),
         trusted_proxies=edge.trusted_proxies,
         redirect_to=redirect,
+        web_port=container_port_of_http(edge),
+        inner_entry=edge.has_inner_entry,
         https=edge.terminates_tls,
         resolver=acme is not None,
         wildcard_domain=stack.domain if acme and acme.challenge == "cloudflare-dns" and stack.wildcard else "",
@@ -92,6 +96,11 @@ def static_view(stack: Stack) -> StaticView:
 def _scalar(text: str) -> str:
     """The text as YAML reads it back: in JSON's quotes, which are YAML's too, unless it is harmless without."""
     return text if _HARMLESS.match(text) else json.dumps(text, ensure_ascii=False)
+
+
+def container_port_of_http(edge: Edge) -> int:
+    """Where Traefik takes HTTP from outside: 80, unless the app itself asks port 80 for its own containers."""
+    return 8080 if edge.has_inner_entry else 80
 
 
 def routes(stack: Stack) -> dict[str, Any]:

@@ -47,11 +47,9 @@ def _traefik(stack: Stack) -> dict[str, Any]:
     data = _extends("traefik.yaml", TRAEFIK)
     if settings.container_name:
         data["container_name"] = settings.container_name
-    ports = (
-        [(settings.http_port, 80), (settings.https_port, 443)]
-        if settings.terminates_tls
-        else [(settings.http_port, 80)]
-    )
+    ports = [(settings.http_port, edge.container_port_of_http(settings))]
+    if settings.terminates_tls:
+        ports.append((settings.https_port, 443))
     data["ports"] = [
         {"target": inside, "published": str(outside), "host_ip": settings.address, "protocol": "tcp", "mode": "host"}
         for outside, inside in ports
