@@ -75,6 +75,7 @@ class Needs:
 
     `ports` are the edge's own, at `address`: (80, "HTTP"), (443, "HTTPS"). What is published past the proxy stands
     in `publications`, and in `database_publications` (service, port, address) when a database answers there.
+    `app_images` are of containers that the app starts itself.
     """
 
     folder: Path
@@ -102,6 +103,7 @@ class Needs:
     volumes: tuple[str, ...]
     services: tuple[ServiceNeed, ...] = field(default_factory=tuple)
     external_volumes: tuple[str, ...] = ()
+    app_images: tuple[ServiceNeed, ...] = ()
     pull: str = "missing"
     creates_containers: bool = False
     networks_per_project: bool = False

@@ -112,11 +112,11 @@ def read_remote(answer: Answer) -> Remote:
 
 
 def _references(needs: Needs) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(service.image for service in needs.services))
+    return tuple(dict.fromkeys(item.image for item in (*needs.services, *needs.app_images)))
 
 
 def _built(needs: Needs) -> frozenset[str]:
-    return frozenset(service.image for service in needs.services if service.builds)
+    return frozenset(item.image for item in (*needs.services, *needs.app_images) if item.builds)
 
 
 def _image(name: str, facts: ImageFacts, needs: Needs) -> Iterator[Finding]:

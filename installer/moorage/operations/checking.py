@@ -90,6 +90,7 @@ def needs_of(deployment: flow.Deployment) -> Needs:
             ServiceNeed(item.name, item.image, item.builds, *_docker_access(deployment, item.name))
             for item in facts.services
         ),
+        app_images=tuple(ServiceNeed(item.name, item.image, item.builds) for item in facts.extra_images),
         pull=stack.pull,
         creates_containers=edge.socket_proxy_image is not None,
         networks_per_project=bool(stack.project_networks),

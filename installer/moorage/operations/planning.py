@@ -39,7 +39,7 @@ def plan(deployment: flow.Deployment, console: Console, *, show_diff: bool) -> i
 
 
 def has_changes(files: RenderResult, containers: ContainerPlan) -> bool:
-    """Whether `up` would do anything."""
+    """Whether `up` would do anything, an image that is gone included."""
     return bool(files.difference or files.private_difference or containers)
 
 
@@ -51,7 +51,7 @@ def container_plan(deployment: flow.Deployment, rendering: Rendering, console: C
     return plan_containers(
         facts,
         docker.containers(),
-        docker.image_ids([service.image for service in facts.services]),
+        docker.image_ids(facts.image_references),
         docker.volumes(facts.volumes),
         previous_facts(Releases(deployment.folder, deployment.environment)),
     )

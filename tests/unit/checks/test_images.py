@@ -130,6 +130,15 @@ def test_judge(facts: ImageFacts, stack: dict[str, Any], expected: tuple[str, st
     assert lines(images.judge(facts, needs(**{"services": SERVICES, **stack}))) == [expected]
 
 
+def test_an_image_that_the_app_starts_itself_counts_too() -> None:
+    facts = ImageFacts(architecture="amd64", present={WEB: "amd64", PG: "amd64"})
+    stack = needs(services=SERVICES, app_images=(ServiceNeed("projects:latest", "projects:latest", builds=True),))
+    assert lines(images.judge(facts, stack)) == [("ok", "2 of 3 here, 1 to be built", "")]
+    missing = needs(services=SERVICES, app_images=(ServiceNeed("projects:latest", "ghcr.io/acme/projects:1"),))
+    (found,) = images.judge(ImageFacts(present=facts.present, remote={}), missing)
+    assert "ghcr.io/acme/projects:1 is not here" in found.text
+
+
 def test_the_public_registry_is_called_by_its_name() -> None:
     facts = ImageFacts(remote={PG: Remote("refused")})
     (found,) = images.judge(facts, needs(services=(ServiceNeed("db", PG),)))

@@ -106,7 +106,7 @@ class Deployer:
     def plan(self, facts: StackFacts | None = None) -> ContainerPlan:
         """What `up` would do to the containers."""
         wanted = facts or self.facts
-        image_ids = self.docker.image_ids([service.image for service in wanted.services])
+        image_ids = self.docker.image_ids(wanted.image_references)
         return plan_containers(
             wanted,
             self.docker.containers(),

@@ -90,6 +90,12 @@ class StackFacts:
     override_services: tuple[str, ...] = ()
     override_digest: str = ""
 
+    @property
+    def image_references(self) -> tuple[str, ...]:
+        """Every image that must be here: those that run, and those that the app starts itself, by both their names."""
+        extra = (name for item in self.extra_images for name in (item.image, item.name))
+        return tuple(sorted({service.image for service in self.services}.union(extra)))
+
     def service(self, name: str) -> ServiceFacts:
         """The service of that name. Raises KeyError."""
         for service in self.services:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from moorage.console import Console
 from moorage.errors import CommandFailed, DeployError
+from moorage.process import printable
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.names import ASSETS_VARIABLE, BUILD_FILE
@@ -15,6 +16,8 @@ from moorage.words import plural
 
 # A second name for every image of a release, so that a moved tag or a `docker image prune` takes nothing away.
 KEEP_REPOSITORY = "moorage-release"
+_BUILD_SECONDS = 7200.0
+_BUILD_LINES = 40
 
 
 def obtain(
@@ -35,8 +38,8 @@ def obtain(
     for extra in facts.extra_images:
         if extra.image != extra.name:
             docker.docker("tag", extra.image, extra.name)
-    found = docker.image_ids(wanted)
-    missing = [reference for reference in wanted if reference not in found]
+    found = docker.image_ids(facts.image_references)
+    missing = [reference for reference in facts.image_references if reference not in found]
     if missing:
         raise DeployError(
             f"the image {missing[0]} is not here after building", "look at `image:` and `build:` of its service"
@@ -45,8 +48,9 @@ def obtain(
 
 
 def wanted_images(facts: StackFacts) -> list[str]:
-    """Every image that must be on this host, sorted."""
-    return sorted({service.image for service in facts.services} | {item.image for item in facts.extra_images})
+    """Every image that must be had, sorted; the further names that the app itself uses are given afterwards."""
+    further_names = {item.name for item in facts.extra_images if item.name != item.image}
+    return [reference for reference in facts.image_references if reference not in further_names]
 
 
 def _built(facts: StackFacts) -> set[str]:
@@ -62,16 +66,25 @@ def _build(docker: Docker, facts: StackFacts, console: Console, sources: Path | 
     count = plural(len(_built(facts)), "image")
     console.action(f"building {count} from {sources}")
     options = ["--no-cache"] if no_cache else []
-    try:
-        with console.waiting(f"building {count}"):
-            docker.compose(
-                "build", *options, files=[BUILD_FILE], environment={ASSETS_VARIABLE: str(sources)}, timeout_seconds=7200
-            )
-    except CommandFailed as error:
-        console.detail("\n".join(error.output.splitlines()[-25:]))
+    with console.waiting(f"building {count}"):
+        result = docker.compose(
+            "build",
+            *options,
+            files=[BUILD_FILE],
+            environment={ASSETS_VARIABLE: str(sources)},
+            check=False,
+            timeout_seconds=_BUILD_SECONDS,
+        )
+    if result.status != 0:
+        # What the failed step said is on one of the streams, that it failed on the other; which, depends on the version.
+        said = f"{result.output.rstrip()}\n{result.errors}".strip()
+        console.detail("\n".join(said.splitlines()[-_BUILD_LINES:]))
+        there = printable(["cd", str(docker.compose_folder)])
+        again = printable(["env", f"{ASSETS_VARIABLE}={sources}", "docker", "compose", "-f", BUILD_FILE, "build"])
         raise DeployError(
-            "an image could not be built; nothing was stopped", "the last lines of the build are above"
-        ) from None
+            "an image could not be built; nothing was stopped",
+            f"the last lines of the build are above; all of them: `{there} && {again}`",
+        )
 
 
 def _pull(docker: Docker, facts: StackFacts, console: Console, reference: str, *, is_present: bool) -> None:

@@ -26,7 +26,7 @@ class ContainerChange:
 
 @dataclass(frozen=True)
 class ContainerPlan:
-    """All container changes, and what they may do to data."""
+    """All container changes, the images that must be obtained first, and what it all may do to data."""
 
     changes: tuple[ContainerChange, ...] = ()
     risk: Risk = "none"
@@ -36,7 +36,7 @@ class ContainerPlan:
     missing_images: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.changes)
+        return bool(self.changes or self.missing_images)
 
     def of(self, service: str) -> ContainerChange | None:
         """The change of one service, if there is one."""
@@ -70,7 +70,7 @@ def plan_containers(
         risk_reasons=reasons,
         new_volumes=tuple(name for name in facts.volumes if name not in volumes),
         images=dict(image_ids),
-        missing_images=tuple(sorted({service.image for service in facts.services} - set(image_ids))),
+        missing_images=tuple(name for name in facts.image_references if name not in image_ids),
     )
 
 

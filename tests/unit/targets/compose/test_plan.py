@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.targets.compose.docker import Container
-from moorage.targets.compose.facts import JobFacts, ServiceFacts, StackFacts
+from moorage.targets.compose.facts import ExtraImageFacts, JobFacts, ServiceFacts, StackFacts
 from moorage.targets.compose.plan import ContainerPlan, is_current, must_go_first, plan_containers
 
 IMAGES = {"web:1": "sha256:web", "postgres:17": "sha256:pg", "redis:7": "sha256:redis", "traefik:v3": "sha256:traefik"}
@@ -252,3 +252,14 @@ def test_every_service_is_in_a_plan_once_and_only_for_a_reason(
             (name in wanted) and len(mine) == 1 and mine[0].is_running and is_current(service(name), mine[0], IMAGES)
         )
         assert (name in {change.service for change in changes}) != is_right
+
+
+def test_an_image_that_only_the_app_starts_must_be_here_by_both_its_names() -> None:
+    projects = ExtraImageFacts("projects:latest", "ghcr.io/acme/projects:1", builds=False)
+    facts = stack(service(), extra_images=(projects,))
+    found = plan(facts, container())
+    assert found.missing_images == ("ghcr.io/acme/projects:1", "projects:latest")
+    assert found
+    assert found.changes == ()
+    here = {**IMAGES, "ghcr.io/acme/projects:1": "sha256:p", "projects:latest": "sha256:p"}
+    assert not plan_containers(facts, [container()], here, {}, None)
