@@ -107,8 +107,13 @@ def test_every_part_of_the_app_is_there(site: Site) -> None:
 
 
 def test_commands_are_those_of_upstream(site: Site) -> None:
-    assert "command" not in site.services["orchestrator"]
-    assert site.services["worker"]["command"] == ["arq", "app.worker.WorkerSettings"]
+    def program(service: str) -> str:
+        shell, option, script = site.services[service]["command"]
+        assert (shell, option) == ("sh", "-c")
+        return str(script.rpartition("&& exec ")[2])
+
+    assert program("orchestrator") == "uvicorn app.main:app --host 0.0.0.0 --port 8000 --log-level warning"
+    assert program("worker") == "arq app.worker.WorkerSettings"
     assert site.services["gateway"]["command"] == ["python", "-m", "app.gateway"]
     controller = site.services["automations-controller"]["command"]
     assert controller == ["python", "-m", "app.services.automations.controller_main"]
@@ -359,13 +364,23 @@ def test_images_are_built_from_the_folders_of_the_source(site: Site) -> None:
 def test_the_backend_is_built_with_locked_packages(site: Site) -> None:
     steps = site.data("compose/build.yaml")["services"]["orchestrator"]["build"]["dockerfile_inline"]
     assert "PIP_CONSTRAINT=/opt/constraints.txt" in steps
-    assert steps.index("> /opt/constraints.txt") < steps.index("pip install")
+    assert steps.rindex("> /opt/constraints.txt") < steps.index("pip install")
     # Compose would fill in what looks like a variable.
     assert "$" not in steps
-    pinned = re.search(r"'litellm': '([0-9.]+)'", steps)
+    pinned = re.search(r"\blitellm==([0-9.]+)", steps)
     assert pinned is not None
     assert pinned[1] not in ("1.82.7", "1.82.8")
     assert "docker compose version" in steps
+
+
+def test_a_checkout_without_the_submodule_is_told_so_before_the_long_steps(site: Site) -> None:
+    steps = site.data("compose/build.yaml")["services"]["orchestrator"]["build"]["dockerfile_inline"]
+    assert steps.index("git submodule update --init --recursive") < steps.index("pip install")
+
+
+def test_the_backend_writes_no_password_into_its_log(site: Site) -> None:
+    steps = site.data("compose/build.yaml")["services"]["orchestrator"]["build"]["dockerfile_inline"]
+    assert "s/Redis cache connected: {redis_url}/Redis cache connected/" in steps
 
 
 def test_only_who_needs_docker_has_its_socket(site: Site) -> None:
@@ -377,6 +392,20 @@ def test_only_who_needs_docker_has_its_socket(site: Site) -> None:
         service = site.deployment.stack.service(name)
         assert service.docker_access == "write"
         assert service.docker_access_reason
+
+
+def test_the_projects_user_may_write_what_the_app_adds_to_a_project(site: Site) -> None:
+    # A project's containers run as 1000:1000; the app creates files as root, and gives only copies of templates away.
+    writers = {name for name, service in site.services.items() if "projects-data" in json.dumps(service)}
+    assert writers == {"orchestrator", "worker"}
+    for name in writers:
+        assert site.services[name]["user"] == "0:1000"
+        assert site.services[name]["command"][2].startswith("umask 0002 && exec ")
+
+
+def test_the_backend_writes_no_addresses_into_its_log(site: Site) -> None:
+    # The token of the session is a parameter of the WebSockets' addresses, and uvicorn logs those at level info.
+    assert "--log-level warning" in site.services["orchestrator"]["command"][2]
 
 
 def test_the_volumes_that_upstream_names_have_these_names(site: Site) -> None:
