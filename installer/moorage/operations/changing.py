@@ -11,11 +11,14 @@ from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.checking import blocking_findings
 from moorage.operations.rendering import compare, refuse_other_version, write
-from moorage.targets.compose import images, units
+from moorage.process import printable
+from moorage.targets.compose import created, images, units
 from moorage.targets.compose.deploy import Deployer, Place, UpOptions, load_facts
 from moorage.targets.compose.docker import Docker, engine_version
+from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.lock import deployment_lock
 from moorage.targets.compose.releases import Release, Releases
+from moorage.words import plural
 
 Confirm = Callable[[str], bool]
 
@@ -136,13 +139,23 @@ def down(folder: Path, environment: str, console: Console, *, dry_run: bool) -> 
     if dry_run:
         for item in running:
             console.line(f"- {item.name}")
+        _tell_what_goes_on(docker, facts, console)
         return
     with deployment_lock(folder, environment, console) as descriptor:
         docker = Docker(facts.project, place.compose, console, descriptor)
         with console.waiting("containers finish and go", 300):
             docker.compose("down", "--remove-orphans")
         # The marker of a broken rolling update stays: its routes are in a volume, and the next `up` takes them away.
+        _tell_what_goes_on(docker, facts, console)
     console.success(f"{facts.project} is down; volumes, secrets and files stay. `moorage up` brings it back")
+
+
+def _tell_what_goes_on(docker: Docker, facts: StackFacts, console: Console) -> None:
+    """The containers of the app's users are not ours to stop; but who wants a quiet server must know of them."""
+    found = created.find(docker, facts)
+    if found.running:
+        console.warning(f"{plural(len(found.running), 'container')} that the app created run on")
+        console.detail(f"→ `{printable(['docker', 'stop', *found.running])}` stops them too")
 
 
 def uninstall(
@@ -153,8 +166,11 @@ def uninstall(
     facts = load_facts(place.rendered)
     gone = ["containers and networks", "systemd units", "images of old releases"]
     kept = ["volumes", "secrets", "moorage.yaml"]
+    by_app = created.find(Docker(facts.project, place.compose, console), facts)
+    gone += [by_app.described()] if by_app.containers else []
     if purge:
-        gone += [f"volume {name}" for name in facts.volumes] + ["secrets", "releases", "rendered files"]
+        volumes = (*facts.volumes, *by_app.volumes)
+        gone += [f"volume {name}" for name in volumes] + ["secrets", "releases", "rendered files"]
         # What somebody else made is not ours to delete; Compose leaves it as well.
         kept = ["moorage.yaml", *(f"the external volume {name}" for name in facts.external_volumes)]
         kept.append("the recovery key: backups elsewhere can't be read without it")
@@ -169,7 +185,11 @@ def uninstall(
     with deployment_lock(folder, environment, console) as descriptor:
         docker = Docker(facts.project, place.compose, console, descriptor)
         units.remove(facts, console)
-        docker.compose("down", "--remove-orphans", *(["--volumes"] if purge else []))
+        docker.compose("down", "--remove-orphans")
+        by_app = created.find(docker, facts)
+        created.remove(docker, by_app, purge=purge)
+        if purge:
+            _delete_volumes(docker, facts, by_app)
         images.forget_all_but(docker, facts.project, ())
         if purge:
             for place_gone in (folder / "releases" / environment, folder / "secrets" / environment, place.rendered):
@@ -178,6 +198,18 @@ def uninstall(
         f"{facts.project} is uninstalled" + ("" if purge else "; `moorage up` brings it back with its data")
     )
     return 0
+
+
+def _delete_volumes(docker: Docker, facts: StackFacts, by_app: created.Created) -> None:
+    """All data. Raises MoorageError when some is still there; the secrets that open it are kept then."""
+    docker.compose("down", "--volumes")
+    left = sorted(docker.volumes((*facts.volumes, *by_app.volumes)))
+    if left:
+        users = printable(["docker", "ps", "--all", "--filter", f"volume={left[0]}"])
+        raise MoorageError(
+            f"not deleted, because a container still uses it: {', '.join(left)}; secrets and releases stay",
+            f"`{users}` names the container; remove it, then the same command again",
+        )
 
 
 def _require_name(project: str, typed_name: str, console: Console) -> None:

@@ -45,6 +45,9 @@ class RecordingDocker:
         self.calls.append(words)
         return Result(0, "", "")
 
+    def volumes(self, _: object) -> dict[str, str]:
+        return {}
+
 
 def uninstall(folder: Path, *, dry_run: bool) -> None:
     console = Console()

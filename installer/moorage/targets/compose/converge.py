@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 
 from moorage.console import Console
 from moorage.errors import CommandFailed, DeployError
-from moorage.targets.compose import jobs, probe
+from moorage.targets.compose import created, jobs, probe
 from moorage.targets.compose.docker import Container, Docker
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
@@ -48,7 +47,6 @@ class Convergence:
             self.facts, self.docker.containers(), image_ids, self.docker.volumes(self.facts.volumes), None
         )
         self._remove(must_go_first(self.facts, self.docker.containers()))
-        self._create_external_volumes()
         for service in self.facts.services:
             if service.kind in ("postgres", "redis") or service.name == SOCKET_PROXY:
                 self._bring(service, plan, image_ids)
@@ -135,15 +133,6 @@ class Convergence:
         for item in mine[: max(0, len(mine) - max(1, service.replicas))]:
             self._end(item)
 
-    def _create_external_volumes(self) -> None:
-        """Volumes with a fixed name that the app insists on; Compose wants them to exist."""
-        existing = self.docker.volumes(self.facts.external_volumes)
-        for name in self.facts.external_volumes:
-            if name not in existing:
-                self.docker.docker(
-                    "volume", "create", "--label", f"moorage.deployment={self.facts.deployment_id}", name
-                )
-
     def _bring_own_services(self) -> None:
         """Services of the operator's override file; what they are is theirs, that they run is ours."""
         if self.facts.override_services:
@@ -198,13 +187,10 @@ class Convergence:
 
     def join_project_networks(self) -> None:
         """Networks of containers that the app made itself: a replaced proxy has left them."""
-        if not self.facts.project_networks:
-            return
-        own = {f"{self.facts.project}_{name}" for name in ("edge", "app", "data", "socket-proxy")}
-        for traefik in self._containers_of(self.facts.service(TRAEFIK)):
-            for name in self.docker.network_names():
-                if fnmatch(name, self.facts.project_networks) and name not in own:
-                    self.docker.docker("network", "connect", name, traefik.id, check=False)
+        names = created.network_names(self.docker, self.facts)
+        for traefik in self._containers_of(self.facts.service(TRAEFIK)) if names else ():
+            for name in names:
+                self.docker.docker("network", "connect", name, traefik.id, check=False)
 
     def look_from_outside(self) -> None:
         """Every routed host answers through Traefik."""
