@@ -50,6 +50,64 @@ DEAD = {
     "ULTRA_MAX_PROJECTS", "USAGE_INVOICE_DAY", "VERCEL_API_BASE", "VITE_ALLOWED_HOSTS", "WEB_SEARCH_PROVIDER",
 }  # fmt: skip
 
+# What upstream's processes read on one server: name → what must arrive, for the deployment of SETTINGS.
+ALWAYS = {
+    "SECRET_KEY": r"[0-9a-f]{64}", "CSRF_SECRET_KEY": r"[0-9a-f]{64}", "INTERNAL_API_SECRET": r"[0-9a-f]{64}",
+    "INTERNAL_SECRET_GRACE_SECONDS": "0", "DEPLOYMENT_MODE": "docker", "DEPLOYMENT_ENV": "selfhosted",
+    "DEPLOYMENT_ENCRYPTION_KEY": r"[\w-]{43}=", "CHANNEL_ENCRYPTION_KEY": r"[\w-]{43}=", "LOG_LEVEL": "INFO",
+    "PYTHONUNBUFFERED": "1", "BUILD_SHA": "latest",
+    "DATABASE_URL": r"postgresql\+asyncpg://tesslate_user:[0-9a-f]{64}@postgres:5432/tesslate", "DATABASE_SSL": "false",
+    "REDIS_URL": r"redis://:[0-9a-f]{64}@redis:6379/0",
+    "APP_DOMAIN": r"studio\.example\.com", "APP_BASE_URL": r"https://studio\.example\.com",
+    "PUBLIC_BASE_URL": r"https://studio\.example\.com", "FRONTEND_ORIGIN": r"https://studio\.example\.com",
+    "ALLOWED_HOSTS": r"studio\.example\.com,\*\.studio\.example\.com", "COOKIE_SECURE": "true", "COOKIE_SAMESITE": "lax",
+    "BLOCKED_EMAIL_DOMAINS": r"tesslate\.com", "LITELLM_EMAIL_DOMAIN": r"studio\.example\.com", "TWO_FA_ENABLED": "false",
+    "GOOGLE_OAUTH_REDIRECT_URI": r"https://studio\.example\.com/api/auth/google/callback",
+    "GITHUB_OAUTH_REDIRECT_URI": r"https://studio\.example\.com/api/auth/github/callback",
+    "GITLAB_OAUTH_REDIRECT_URI": r"https://studio\.example\.com/api/git-providers/gitlab/oauth/callback",
+    "BITBUCKET_OAUTH_REDIRECT_URI": r"https://studio\.example\.com/api/git-providers/bitbucket/oauth/callback",
+    "VERCEL_OAUTH_REDIRECT_URI": r"https://studio\.example\.com/api/deployment-oauth/vercel/callback",
+    "NETLIFY_OAUTH_REDIRECT_URI": r"https://studio\.example\.com/api/deployment-oauth/netlify/callback",
+    "TESSLATE_OFFICIAL_BASE_URL": "http://marketplace:8800", "MARKETPLACE_ADMIN_TOKEN": r"[A-Za-z0-9]{48}",
+    "TEMPLATE_BUILD_ENABLED": "false", "TEMPLATE_STORAGE_PATH": "/templates", "PROJECT_SYNC_STORAGE_ROOT": "/project-sync",
+    "GATEWAY_SHARD": "0", "GATEWAY_LOCK_DIR": "/var/run/tesslate", "GATEWAY_MEDIA_CACHE_DIR": "/var/cache/tesslate-media",
+}  # fmt: skip
+# What arrives only when the operator gives it: unset, upstream's own default holds.
+ON_REQUEST = {
+    *NUMBERS, "SMTP_USE_TLS", "COOKIE_DOMAIN", "ALLOWED_EMAIL_DOMAINS", "PLATFORM_ADMIN_USER_ID", "GATEWAY_VOICE_MODEL",
+    "LITELLM_API_BASE", "LITELLM_MASTER_KEY", "LITELLM_DEFAULT_MODELS", "LITELLM_TEAM_ID", "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY", "OPENROUTER_API_KEY", "COMPACTION_SUMMARY_MODEL", "TAVILY_API_KEY", "BRAVE_SEARCH_API_KEY",
+    "SMTP_HOST", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_SENDER_EMAIL", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET",
+    "GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "GITLAB_CLIENT_ID", "GITLAB_CLIENT_SECRET", "GITLAB_API_BASE_URL",
+    "BITBUCKET_CLIENT_ID", "BITBUCKET_CLIENT_SECRET", "VERCEL_CLIENT_ID", "VERCEL_CLIENT_SECRET", "NETLIFY_CLIENT_ID",
+    "NETLIFY_CLIENT_SECRET", "MCP_OAUTH_APP_GITHUB_CLIENT_ID", "MCP_OAUTH_APP_GITHUB_CLIENT_SECRET",
+    "MCP_OAUTH_APP_SLACK_CLIENT_ID", "MCP_OAUTH_APP_SLACK_CLIENT_SECRET", "DISCORD_WEBHOOK_URL",
+    "AGENT_DISCORD_WEBHOOK_URL", "STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRET",
+    "STRIPE_BASIC_PRICE_ID", "STRIPE_PRO_PRICE_ID", "STRIPE_ULTRA_PRICE_ID", "STRIPE_BASIC_ANNUAL_PRICE_ID",
+    "STRIPE_PRO_ANNUAL_PRICE_ID", "STRIPE_ULTRA_ANNUAL_PRICE_ID", "MARKETPLACE_SUBMISSION_WEBHOOK_SECRET",
+    "MARKETPLACE_HUB_ENTITLEMENT_SECRET",
+}  # fmt: skip
+HUB = {
+    "DATABASE_URL": r"postgresql\+asyncpg://tesslate_user:[0-9a-f]{64}@postgres:5432/tesslate_marketplace",
+    "OPENSAIL_ENV": "production", "HUB_DISPLAY_NAME": "OpenSail", "BUILD_REVISION": "latest",
+    "HUB_ID_FILE": r"/data/\.hub_id", "ATTESTATION_KEY_PATH": r"/data/\.attestation_key", "BUNDLE_STORAGE_BACKEND": "local",
+    "BUNDLE_STORAGE_DIR": "/data/bundles", "BUNDLE_BASE_URL": "http://marketplace:8800",
+    "BUNDLE_URL_SECRET": r"[A-Za-z0-9]{48}", "MARKETPLACE_LOAD_SEEDS_ON_STARTUP": "true",
+    "STATIC_TOKENS": r"[A-Za-z0-9]{48}:admin\.write:publish:yanks\.write:catalog\.write:pricing\.write",
+}  # fmt: skip
+EDITOR = {
+    "AST_BIND_HOST": r"127\.0\.0\.1", "AST_BIND_PORT": "9000", "AST_POOL_THREADS": r"\d+",
+    "AST_WORKER_MAX_OLD_MB": r"\d+", "AST_WORKER_MAX_YOUNG_MB": r"\d+",
+}  # fmt: skip
+DNS = """\
+name: studio
+app: opensail
+domain: studio.example.com
+tls: {email: ops@example.com, challenge: cloudflare-dns}
+images: {source: ./studio}
+resources: {host: {memory: 16Gi, cpus: 4}}
+"""
+
 
 class Site:
     """One deployment of OpenSail, rendered."""
@@ -135,6 +193,44 @@ def test_all_python_processes_have_the_same_environment(site: Site) -> None:
         assert site.services[other]["image"] == site.services["orchestrator"]["image"]
         assert site.services[other]["environment"] == site.services["orchestrator"]["environment"]
         assert site.environment(source) == first
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [*((name, ALWAYS) for name in PYTHON), ("marketplace", HUB), ("ast", EDITOR), ("app", {"VITE_API_URL": ""})],
+)
+def test_every_setting_of_this_tier_arrives_in_its_form(service: str, expected: dict[str, str], site: Site) -> None:
+    found = site.environment(service)
+    wrong = {name: found.get(name) for name, form in expected.items() if not re.fullmatch(form, found.get(name, "-"))}
+    assert wrong == {}
+    # One more would be a setting that nobody looked at, but for what no process reads: the width of the log.
+    assert set(found) - set(expected) <= {"COLUMNS"}
+
+
+def test_every_other_setting_of_this_tier_can_be_given(tmp_path: Path, site: Site) -> None:
+    variables = site.deployment.app.extension.variables
+    features = {name for name in variables if name.startswith("TSL_FEATURE_APPS_")}
+    assert len(features) == 24
+    offered = set(site.deployment.app.document.value["x-python"]["environment"])
+    assert offered - {"COLUMNS"} == set(ALWAYS) | ON_REQUEST | features
+    secret = {name for name in ON_REQUEST if variables[name].secret}
+    assert {name for name in ON_REQUEST if re.search("SECRET|PASSWORD|_KEY$|WEBHOOK_URL", name)} - secret == {
+        "STRIPE_PUBLISHABLE_KEY"
+    }
+
+
+def test_one_wildcard_certificate_serves_the_site_and_every_preview(tmp_path: Path) -> None:
+    found = Site(tmp_path, DNS, {"CF_DNS_API_TOKEN": "token-of-cloudflare"})
+    static = found.data("compose/traefik/traefik.yaml")
+    entry = static["entryPoints"]["websecure"]
+    names = [{"main": "studio.example.com", "sans": ["*.studio.example.com"]}]
+    # At the entry point, because the projects' routers say nothing of certificates.
+    assert entry["http"]["tls"] == {"certResolver": "letsencrypt", "domains": names}
+    challenge = static["certificatesResolvers"]["letsencrypt"]["acme"]["dnsChallenge"]
+    assert challenge == {"provider": "cloudflare", "resolvers": ["1.1.1.1:53", "8.8.8.8:53"]}
+    assert all("tls" not in router for router in found.routers().values())
+    assert b"token-of-cloudflare" in found.rendering.private.files["env/traefik.env"].content
+    assert not [path for path, file in found.rendering.public.files.items() if b"token-of-cloudflare" in file.content]
 
 
 def test_no_number_and_no_switch_is_ever_empty(site: Site) -> None:
@@ -329,6 +425,11 @@ def test_the_editor_s_service_shares_the_backend_s_network(site: Site) -> None:
     assert ast["network_mode"] == "service:orchestrator"
     assert "networks" not in ast
     assert ast["environment"]["AST_BIND_HOST"] == "127.0.0.1"
+    # A crashed backend comes back with another network: the service that sees it gone for long enough ends.
+    program = ast["command"]
+    assert (program[0], program[-1]) == ("node", "dist/src/server.js")
+    assert program[2].startswith("data:text/javascript,")
+    assert not {"#", "%", "\n"} & set(program[2])
     # Two backends side by side would leave the editor's service in the old one's network.
     assert site.deployment.stack.service("orchestrator").rollout == "recreate"
     assert site.deployment.stack.service("app").rollout == "rolling"
