@@ -166,13 +166,22 @@ def test_an_app_that_makes_containers_gets_routes_but_no_power(make_site: Callab
         )  # fmt: skip
         assert _becomes(site, 200), "the child's route did not appear"
         _assert_the_socket_proxy_only_reads(site)
+        # The app itself asks without TLS and without the way over the public name; from outside that is redirected.
+        ask = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Host: one.{DOMAIN}", "http://traefik/"]
+        assert docker("exec", site.container("web"), *ask) == "200"
+        assert site.plain_request("/", host=f"one.{DOMAIN}").status in (301, 308)
         docker("rm", "-f", site.container("traefik"))
         assert site.up().status == 0
         assert _becomes(site, 200), "a replaced proxy did not join the project's network again"
+        went_down = site.must("down")
+        assert f"docker stop {child}" in went_down.text
+        assert docker("ps", "--quiet", "--filter", f"name={child}")
+        site.must("uninstall", "--purge", "--name", site.name)
+        assert docker("ps", "--all", "--quiet", "--filter", f"name={child}") == ""
+        assert network not in docker("network", "ls", "--format", "{{.Name}}").split()
     finally:
         docker("rm", "-f", child, check=False)
-        docker("network", "disconnect", "-f", network, site.container("traefik"), check=False)
-        docker("network", "rm", network, check=False)
+        docker("network", "rm", "--force", network, check=False)
 
 
 def _becomes(site: Site, status: int) -> bool:
