@@ -154,7 +154,7 @@ def _tell_what_goes_on(docker: Docker, facts: StackFacts, console: Console) -> N
     """The containers of the app's users are not ours to stop; but who wants a quiet server must know of them."""
     found = created.find(docker, facts)
     if found.running:
-        console.warning(f"{plural(len(found.running), 'container')} that the app created run on")
+        console.warning(f"still running: {plural(len(found.running), 'container')} that the app created")
         console.detail(f"→ `{printable(['docker', 'stop', *found.running])}` stops them too")
 
 
