@@ -74,5 +74,5 @@ def test_an_external_volume_stays_and_that_is_told(
     assert "the external volume old_pg" in kept
     assert "the external volume theirs" in kept
     uninstall(tmp_path, dry_run=False)
-    assert RecordingDocker.calls[0] == ("compose", "down", "--remove-orphans", "--volumes")
+    assert ("compose", "down", "--volumes") in RecordingDocker.calls
     assert not any("old_pg" in words or "theirs" in words for words in RecordingDocker.calls)
