@@ -41,7 +41,7 @@ bench: $(BIN)/moorage images ## Speed as ratios in one run, against what a user 
 
 demo: $(BIN)/moorage ## Bring the demo app up for real, and prove it.
 	@$(PYTHON) tests/machine/engine.py ensure
-	@$(PYTHON) tests/images/build.py --pull-first traefik:v3.6.15 postgres:17 redis:7 python:3.11-slim
+	@$(PYTHON) tests/images/build.py --pull-first traefik:v3.7.15 postgres:17 redis:7 python:3.11-slim
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo/demo.sh $(DEMO)
 
 demo-down: ## Remove the demo and its data.

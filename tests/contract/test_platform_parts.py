@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_routes_appear_whole_and_go_when_they_are_gone(tmp_path: Path) -> None:
 
     def publish(*words: str, stdin: str = "") -> None:
         subprocess.run(
-            ["docker", "run", "--rm", "-i", "--network", "none", "-v", f"{COMPOSE / 'publish-routes.sh'}:/p.sh:ro", "-v", f"{rendered}:/rendered:ro", "-v", f"{live}:/live", "--entrypoint", "/bin/sh", "traefik:v3.6.15", "/p.sh", *words],
+            ["docker", "run", "--rm", "-i", "--network", "none", "-v", f"{COMPOSE / 'publish-routes.sh'}:/p.sh:ro", "-v", f"{rendered}:/rendered:ro", "-v", f"{live}:/live", "--entrypoint", "/bin/sh", "traefik:v3.7.15", "/p.sh", *words],
             input=stdin, text=True, check=True, capture_output=True,
         )  # fmt: skip
 
@@ -113,10 +114,7 @@ def socket_proxy() -> Iterator[str]:
         .with_volume_mapping("/var/run/docker.sock", "/var/run/docker.sock", "ro")
     )
     with container:
-        attributes = container.get_wrapped_container()
-        attributes.reload()
-        networks = attributes.attrs["NetworkSettings"]["Networks"]
-        yield next(iter(networks.values()))["IPAddress"]
+        yield _address(container)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +166,58 @@ def test_the_socket_proxy_reads_a_few_things_and_nothing_else(
 NAMES = ("web", "web-denied", "web-80", "moorage", "dashboard", "security")
 
 
+def _address(container: Any) -> str:
+    attributes = container.get_wrapped_container()
+    attributes.reload()
+    networks = attributes.attrs["NetworkSettings"]["Networks"]
+    return str(next(iter(networks.values()))["IPAddress"])
+
+
+def _log(container: Any) -> list[str]:
+    output, errors = container.get_logs()
+    return [*output.decode().splitlines(), *errors.decode().splitlines()]
+
+
+def test_no_token_of_an_address_gets_into_the_log(tmp_path: Path) -> None:
+    """Our static file with the real program: query strings stay out, and so does what a route wants `unlogged`."""
+    import urllib.request
+
+    from testcontainers.core.container import DockerContainer
+
+    from moorage.formats import dump_yaml
+    from moorage.targets.compose.edge import static_view
+    from moorage.templating import render_template
+    from tests.unit.targets.compose.test_edge import DOMAIN, http_of, plain_stack, route
+
+    http = http_of(route("web", paths=("/",), unlogged=("/chat/ws",)))
+    (tmp_path / "dynamic").mkdir()
+    (tmp_path / "dynamic" / "routes.yaml").write_text(dump_yaml({"http": http}), encoding="utf-8")
+    static = render_template("traefik/traefik.yaml.j2", static_view(plain_stack()))
+    (tmp_path / "traefik.yaml").write_text(static, encoding="utf-8")
+    container = DockerContainer("traefik:v3.7.15").with_volume_mapping(str(tmp_path), "/etc/traefik", "ro")
+
+    def ask(address: str, path: str) -> None:
+        request = urllib.request.Request(f"http://{address}{path}", headers={"Host": DOMAIN})
+        with suppress(OSError):  # Nothing stands behind the routes.
+            urllib.request.urlopen(request, timeout=5).close()
+
+    with container:
+        address = _address(container)
+        end = time.monotonic() + 30
+        log = ""
+        while "/seen" not in log and time.monotonic() < end:
+            ask(address, "/chat/ws/tokenthree")
+            ask(address, "/one?token=tokenone")
+            ask(address, "/two?x=1&auth=tokentwo#tokentwo")
+            ask(address, "/seen?last=tokenfour")
+            time.sleep(0.3)
+            log = "\n".join(line for line in _log(container) if '"web@file"' in line)
+        assert '"RequestPath":"/one"' in log
+        assert "/seen" in log
+        assert not [word for word in ("tokenone", "tokentwo", "tokenfour", "/chat/ws") if word in log]
+        assert "unlogged" not in "\n".join(_log(container))
+
+
 def test_traefik_takes_every_name_and_every_text_that_we_write(tmp_path: Path) -> None:
     """Names with signs that no service has, and a header that looks like an expression of Traefik's own."""
     import urllib.request
@@ -188,7 +238,7 @@ def test_traefik_takes_every_name_and_every_text_that_we_write(tmp_path: Path) -
     (tmp_path / "rollout.yaml").write_text(dump_yaml(during), encoding="utf-8")
     words = "--providers.file.directory=/routes --entryPoints.web.address=:80 --api.insecure=true"
     container = (
-        DockerContainer("traefik:v3.6.15").with_command(words).with_volume_mapping(str(tmp_path), "/routes", "ro")
+        DockerContainer("traefik:v3.7.15").with_command(words).with_volume_mapping(str(tmp_path), "/routes", "ro")
     )
 
     def ask(address: str, kind: str) -> dict[str, dict[str, Any]]:
@@ -196,9 +246,7 @@ def test_traefik_takes_every_name_and_every_text_that_we_write(tmp_path: Path) -
             return {item["name"].removesuffix("@file"): item for item in json.load(answer)}
 
     with container:
-        attributes = container.get_wrapped_container()
-        attributes.reload()
-        address = next(iter(attributes.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
+        address = _address(container)
         end = time.monotonic() + 30
         while True:
             try:

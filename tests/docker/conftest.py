@@ -18,7 +18,7 @@ IMAGES = (
     "postgres:17",
     "postgres:15",
     "redis:7",
-    "traefik:v3.6.15",
+    "traefik:v3.7.15",
     "haproxy:3.0",
     "busybox:stable",
     "nginx:stable",

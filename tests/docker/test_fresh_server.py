@@ -15,7 +15,7 @@ from tests.docker.site import docker
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ["traefik:v3.6.15", "postgres:17", "redis:7", "notes:latest"]
+IMAGES = ["traefik:v3.7.15", "postgres:17", "redis:7", "notes:latest"]
 
 CONFIG = """\
 name: acme

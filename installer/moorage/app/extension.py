@@ -126,6 +126,10 @@ class Route(Model):
     paths: tuple[RoutePath, ...] = Field((), description="Path prefixes.")
     exact: tuple[RoutePath, ...] = Field((), description="Single paths that match as a whole.")
     deny: tuple[RoutePath, ...] = Field((), description="Path prefixes that are answered with 403 at the edge.")
+    unlogged: tuple[RoutePath, ...] = Field(
+        (),
+        description="Path prefixes below `paths` whose requests leave no line in the log: a token stands in the path.",
+    )
     port: Port | None = Field(None, description="The container port; default the service's `port`.")
     strip_prefix: bool = Field(False, description="Whether the prefix is taken off before the service sees the path.")
     headers: dict[str, str] = Field(default_factory=dict, description="Response headers to add.")
@@ -139,6 +143,9 @@ class Route(Model):
     def _goes_somewhere(self) -> Route:
         if not self.paths and not self.exact and not self.deny:
             raise ValueError("must have `paths`, `exact` or `deny`")
+        for path in self.unlogged:
+            if not any(path == other or path.startswith(f"{other.rstrip('/')}/") for other in self.paths):
+                raise ValueError(f"has {path} in `unlogged`, which is not below one of its `paths`")
         return self
 
 

@@ -19,6 +19,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_VARIABLE = 200
 _EMAIL = re.compile(r"[^@\s\"'<>(),;:\\]+@([^@\s]+)")
 _DIGITS = re.compile(r"[0-9]{1,9}")
+_TRAEFIK = re.compile(r"v3\.(?P<minor>[0-9]{1,9})(?:\.(?P<patch>[0-9]{1,9}))?")
 # Docker takes the part before the first slash for a registry when it has a dot or a port or is localhost.
 _IMAGE = re.compile(
     r"(?:(?:localhost|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+|[a-zA-Z0-9.-]+(?=:))(?::[0-9]+)?/)?"
@@ -197,6 +198,19 @@ def image(value: object) -> str:
     text = _text(value)
     if not _IMAGE.fullmatch(text):
         raise ValueError("must be an image name such as ghcr.io/acme/web:1.2.3")
+    return text
+
+
+def traefik_version(value: object) -> str:
+    """The tag of a Traefik 3 that knows every word of our template, and keeps query strings out of its log."""
+    text = _text(value)
+    found = _TRAEFIK.fullmatch(text)
+    if not found:
+        raise ValueError("must be a version of Traefik 3 such as v3.7.15")
+    minor, patch = int(found["minor"]), found["patch"]
+    # Without the last number the tag means the newest of its kind.
+    if minor < 7 or (minor == 7 and patch is not None and int(patch) < 4):
+        raise ValueError("must be v3.7.4 or newer: older ones write the tokens of addresses into their log")
     return text
 
 

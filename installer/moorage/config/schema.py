@@ -46,6 +46,11 @@ Url = Annotated[str, BeforeValidator(rules.url), _example("https://example.com/p
 Image = Annotated[str, BeforeValidator(rules.image), _example("ghcr.io/acme/web:1.2.3")]
 Cron = Annotated[str, BeforeValidator(rules.cron), _example("30 3 * * *")]
 VariableName = Annotated[str, BeforeValidator(rules.variable_name), _example("SMTP_HOST")]
+TraefikVersion = Annotated[
+    str,
+    BeforeValidator(rules.traefik_version),
+    WithJsonSchema({"type": "string", "pattern": r"^v3\.[0-9]+(\.[0-9]+)?$"}),
+]
 RoutePath = Annotated[str, BeforeValidator(rules.route_path), _example("/api")]
 Target = Literal["compose", "minikube", "eks"]
 
@@ -132,9 +137,7 @@ class Edge(Model):
     address: Address = Field("0.0.0.0", description="The address of this host that 80 and 443 listen on.")  # noqa: S104
     http_port: Port = Field(80, description="The port for HTTP (redirects, ACME).")
     https_port: Port = Field(443, description="The port for HTTPS.")
-    version: str = Field(
-        "v3.6.15", pattern=r"^v3\.[0-9]+(\.[0-9]+)?$", description="The Traefik version (image tag), v3.6.1 or newer."
-    )
+    version: TraefikVersion = Field("v3.7.15", description="The Traefik version (image tag), v3.7.4 or newer.")
     dashboard: Dashboard = Dashboard()
 
 

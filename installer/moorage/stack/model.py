@@ -152,6 +152,7 @@ class Route:
     headers: Mapping[str, str]
     compress: bool
     sticky: bool
+    unlogged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

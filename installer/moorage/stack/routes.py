@@ -145,6 +145,7 @@ def _route(loaded: LoadedConfig, service: AppService, index: int, route: RouteEx
         headers={**route.headers, **(route.https_headers if https else {})},
         compress=route.compress,
         sticky=route.sticky,
+        unlogged=route.unlogged,
     )
 
 

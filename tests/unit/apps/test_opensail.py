@@ -368,6 +368,13 @@ def test_the_internal_api_is_denied_above_the_api(site: Site) -> None:
     assert api["service"] == "orchestrator-8000"
 
 
+def test_the_chat_s_token_in_the_address_leaves_no_line_in_the_log(site: Site) -> None:
+    quiet = [item for item in site.routers().values() if item.get("observability") == {"accessLogs": False}]
+    (chat,) = quiet
+    assert "PathPrefix(`/api/chat/ws`)" in chat["rule"]
+    assert chat["service"] == "orchestrator-8000"
+
+
 def test_the_backend_gets_its_paths_and_the_frontend_the_rest(site: Site) -> None:
     rules = {item["rule"].partition(" && ")[2]: item for item in site.routers().values()}
     backend = {rule for rule, item in rules.items() if item["service"] == "orchestrator-8000"}

@@ -19,6 +19,8 @@ _EXACT = 50_000
 _DENIED = 500_000
 _DENIED_WILDCARD = 90_000
 _PER_CHARACTER = 10
+# Above a router of the same path, below the copies that a rolling update puts in.
+_UNLOGGED = 1
 # So that no path, however long, is lifted over the next kind.
 _COUNTED_CHARACTERS = 2_000
 
@@ -120,6 +122,9 @@ def routes(stack: Stack) -> dict[str, Any]:
         chain = [SECURITY_HEADERS, *own, _RETRY]
         for name, rule, priority in _rules(route):
             routers[name] = _router(entry_point, rule, priority, chain, _service_name(route))
+        for name, rule, priority in _unlogged_rules(route):
+            router = _router(entry_point, rule, priority, chain, _service_name(route))
+            routers[name] = {**router, "observability": {"accessLogs": False}}
         if route.denied:
             middlewares[_DENY] = {"ipAllowList": {"sourceRange": ["255.255.255.255/32"]}}
             rule = f"{_host_rule(route)} && ({_denied_rule(route.denied)})"
@@ -220,12 +225,23 @@ def _rules(route: Route) -> list[tuple[str, str, int]]:
     result = []
     for index, path in enumerate(route.paths):
         name = part_name(route.name, f"path-{index}") if index else route.name
-        rule = _host_rule(route) if path == "/" else f"{_host_rule(route)} && PathPrefix(`{path}`)"
-        result.append((name, rule, _priority(route, path)))
+        result.append((name, _prefix_rule(route, path), _priority(route, path)))
     for index, path in enumerate(route.exact):
         name = part_name(route.name, f"exact-{index}")
         result.append((name, f"{_host_rule(route)} && Path(`{path}`)", _EXACT + _priority(route, path)))
     return result
+
+
+def _unlogged_rules(route: Route) -> list[tuple[str, str, int]]:
+    """Routers like the route's own for what shall leave no line in the log, just above those of the same length."""
+    return [
+        (part_name(route.name, f"unlogged-{index}"), _prefix_rule(route, path), _priority(route, path) + _UNLOGGED)
+        for index, path in enumerate(route.unlogged)
+    ]
+
+
+def _prefix_rule(route: Route, path: str) -> str:
+    return _host_rule(route) if path == "/" else f"{_host_rule(route)} && PathPrefix(`{path}`)"
 
 
 def _priority(route: Route, path: str) -> int:

@@ -34,7 +34,7 @@ def plain_stack() -> Stack:
 def route(service: str, **keys: Any) -> Route:
     usual: dict[str, Any] = {
         "name": service, "service": service, "port": 80, "hosts": (DOMAIN,), "wildcard_of": "", "paths": (), "exact": (), "denied": (),
-        "strip_prefix": False, "headers": {}, "compress": False, "sticky": False,
+        "strip_prefix": False, "headers": {}, "compress": False, "sticky": False, "unlogged": (),
     }  # fmt: skip
     return Route(**{**usual, **keys})
 
@@ -68,6 +68,16 @@ def test_the_evaluator_knows_traefiks_rules() -> None:
 def test_the_longest_path_wins(path: str, service: str) -> None:
     http = http_of(route("web", paths=("/",)), route("api", paths=("/api",)), route("new", paths=("/api/v2",)))
     assert outcome(http, Request(DOMAIN, path)) == service
+
+
+def test_an_unlogged_path_is_served_like_the_rest_and_leaves_no_line() -> None:
+    http = http_of(route("api", paths=("/api",), unlogged=("/api/chat", "/api")), route("web", paths=("/",)))
+    assert outcome(http, Request(DOMAIN, "/api/chat/x")) == "api-80"
+    plain, quiet, same = (http["routers"][name] for name in ("api", "api:unlogged-0", "api:unlogged-1"))
+    assert quiet["observability"] == same["observability"] == {"accessLogs": False}
+    assert "observability" not in plain
+    assert (quiet["middlewares"], quiet["service"]) == (plain["middlewares"], plain["service"])
+    assert plain["priority"] < same["priority"] < plain["priority"] + 5 < quiet["priority"]
 
 
 def test_a_single_path_wins_over_every_prefix() -> None:
@@ -426,3 +436,8 @@ def test_the_dashboard_is_behind_a_password_on_its_own_host(tmp_path: Path) -> N
 def test_the_static_file_is_made_of_the_view_only() -> None:
     text = render_template("traefik/traefik.yaml.j2", edge.static_view(plain_stack()))
     assert set(yaml.safe_load(text)["providers"]) == {"providersThrottleDuration", "file"}
+
+
+def test_no_query_string_gets_into_the_log() -> None:
+    text = render_template("traefik/traefik.yaml.j2", edge.static_view(plain_stack()))
+    assert yaml.safe_load(text)["accessLog"]["fields"]["queryParameters"] == {"defaultMode": "drop"}
