@@ -8,6 +8,8 @@ MoorageError            exit status 1
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -68,6 +70,26 @@ class Problem:
             "suggestion": self.suggestion,
             "hint": self.hint,
         }
+
+
+_LOOK_AGAIN = "look at that file or folder, then run the same command again"
+_NEXT_STEPS = {
+    errno.ENOSPC: "free some room (`df --human-readable`), then run the same command again",
+    errno.EDQUOT: "free some room, then run the same command again",
+    errno.EROFS: "the file system is mounted read-only: `dmesg` says why",
+    errno.EIO: "the disk or its network has a fault: `dmesg` says which",
+    errno.EMFILE: "raise `ulimit -n`, then run the same command again",
+    errno.ENOMEM: "free some memory, then run the same command again",
+    errno.EACCES: "run the command as the owner of the deployment folder, or with sudo",
+    errno.EPERM: "run the command as the owner of the deployment folder, or with sudo",
+}
+
+
+def refused_by_the_system(error: OSError) -> MoorageError:
+    """What the system refused that nobody expected it to: the file, the reason and a next step."""
+    reason = error.strerror or type(error).__name__
+    what = f"{error.filename}: " if isinstance(error.filename, (str, os.PathLike)) else ""
+    return MoorageError(f"{what}{reason}", _NEXT_STEPS.get(error.errno or 0, _LOOK_AGAIN))
 
 
 class InputError(MoorageError):

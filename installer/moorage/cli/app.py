@@ -12,7 +12,7 @@ import typer
 from moorage import __version__
 from moorage.cli import operate, prepare, secret
 from moorage.cli.context import Context
-from moorage.errors import CommandFailed, InputError, MoorageError
+from moorage.errors import CommandFailed, InputError, MoorageError, refused_by_the_system
 
 app = typer.Typer(
     name="moorage",
@@ -73,6 +73,12 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        context.report_error(refused_by_the_system(error))
+        sys.exit(1)
+    except Exception as error:
+        context.report_mistake(error)
+        sys.exit(1)
     gc.freeze()  # The interpreter would look through every object once more before it lets go of all of them.
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -73,9 +73,14 @@ class SecretStore:
 
     def names(self) -> tuple[str, ...]:
         """The names of the secrets that exist, sorted."""
-        if not self.values_folder.is_dir():
+        try:
+            found = os.listdir(self.values_folder)  # noqa: PTH208 - names are all that is wanted
+        except (FileNotFoundError, NotADirectoryError):
             return ()
-        return tuple(sorted(found.name for found in self.values_folder.iterdir() if not found.name.startswith(".")))
+        except PermissionError:
+            hint = "run the command as the owner of that folder, or with sudo"
+            raise MoorageError(f"the secrets in {self.values_folder} may not be read by this user", hint) from None
+        return tuple(sorted(name for name in found if not name.startswith(".")))
 
     def read(self, name: str) -> Sensitive | None:
         """One secret, or None when there is none of that name. Raises MoorageError when it can't be read as text."""

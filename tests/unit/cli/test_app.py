@@ -1,0 +1,108 @@
+"""The one place that catches errors: whatever happens is a message, a next step and an exit status."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moorage import flow
+from moorage.cli.app import main
+from moorage.config.secrets import SecretStore
+from tests.unit.given import SETTINGS, WEB, folder_with
+
+SECRET = "correct-horse-battery"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return folder_with(tmp_path, {"moorage.yaml": SETTINGS, "compose.yaml": WEB})
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(list(words))
+    return int(str(stopped.value.code))
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "next_step"),
+    [
+        (errno.ENOSPC, "No space left on device", "free some room"),
+        (errno.EACCES, "Permission denied", "as the owner of the deployment folder"),
+        (errno.EROFS, "Read-only file system", "mounted read-only"),
+        (errno.ELOOP, "Too many levels of symbolic links", "look at that file or folder"),
+    ],
+)
+def test_what_the_system_refuses_names_the_file_the_reason_and_a_next_step(
+    number: int,
+    reason: str,
+    next_step: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(flow, "open_deployment", failing(OSError(number, os.strerror(number), "/srv/acme/x")))
+    assert run("-C", str(folder), "render") == 1
+    errors = capsys.readouterr().err
+    assert f"/srv/acme/x: {reason}" in errors
+    assert next_step in errors
+    assert "Traceback" not in errors
+
+
+def test_a_mistake_of_ours_shows_where_it_is_and_no_value(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        password = SECRET
+        try:
+            {}[password]
+        except KeyError as error:
+            raise ValueError(f"no {password}") from error
+
+    monkeypatch.setattr(flow, "open_deployment", fail)
+    assert run("-C", str(folder), "render") == 1
+    short = capsys.readouterr()
+    assert run("-C", str(folder), "render", "--verbose") == 1
+    long = capsys.readouterr()
+    assert run("-C", str(folder), "--json", "render") == 1
+    data = json.loads(capsys.readouterr().out)
+    assert "moorage made a mistake (ValueError at cli/test_app.py:" in short.err
+    assert "`moorage --version`" in short.err
+    assert "`--verbose`" in short.err
+    assert "KeyError at cli/test_app.py:" in long.err
+    assert "operations/rendering.py:" in long.err
+    assert data["ok"] is False
+    for text in (short.out + short.err, long.out + long.err, str(data)):
+        assert SECRET not in text
+        assert "Traceback" not in text
+
+
+def test_secrets_of_another_user_are_not_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = SecretStore(folder, "compose").values_folder
+    listed = os.listdir
+
+    def closed(place: Any = ".") -> Any:
+        if Path(place) == values:
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(os, "listdir", closed)
+    assert run("-C", str(folder), "secrets", "list") == 1
+    errors = capsys.readouterr().err
+    assert f"{values} may not be read by this user" in errors
+    assert "as the owner of that folder" in errors
