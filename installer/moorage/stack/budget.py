@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moorage.app.model import Sizes
 from moorage.quantities import MEBIBYTE
-from moorage.stack.model import Limits, LogLimits
+from moorage.stack.model import DEFAULT_PROCESSES, Limits, LogLimits
 
 SMALLEST_LOG = MEBIBYTE
 LARGEST_LOG = 50 * MEBIBYTE
@@ -56,7 +56,7 @@ def limits(sizes: Sizes, memory: int, host_cpus: int) -> Limits:
     cpu = min(sizes.cpu or host_cpus * 1000, host_cpus * 1000)
     memory_request = sizes.memory_request or min(memory, max(64 * MEBIBYTE, memory // 4))
     cpu_request = sizes.cpu_request or min(cpu, 100)
-    return Limits(memory, min(memory_request, memory), cpu, min(cpu_request, cpu), sizes.processes or 0)
+    return Limits(memory, min(memory_request, memory), cpu, min(cpu_request, cpu), sizes.processes or DEFAULT_PROCESSES)
 
 
 def share_logs(

@@ -18,6 +18,9 @@ EDGE_NETWORK = "edge"
 APP_NETWORK = "app"
 DATA_NETWORK = "data"
 
+# Threads count. Far more than a working program has, far fewer than would fill the host's table of processes.
+DEFAULT_PROCESSES = 4096
+
 DockerAccess = Literal["", "read", "write"]
 Rollout = Literal["rolling", "recreate"]
 TlsMode = Literal["letsencrypt", "files", "internal-ca", "behind-proxy", "off"]
@@ -31,7 +34,7 @@ class Limits:
     memory_request: int
     cpu: int
     cpu_request: int
-    processes: int = 0
+    processes: int = DEFAULT_PROCESSES
 
 
 @dataclass(frozen=True)

@@ -203,11 +203,9 @@ def security(settings: Security) -> dict[str, Any]:
 def deploy(limits: Limits, replicas: int) -> dict[str, Any]:
     """Limits, reservations and the number of containers."""
     resources: dict[str, Any] = {
-        "limits": {"cpus": format_cpu(limits.cpu), "memory": str(limits.memory)},
+        "limits": {"cpus": format_cpu(limits.cpu), "memory": str(limits.memory), "pids": limits.processes},
         "reservations": {"memory": str(limits.memory_request)},
     }
-    if limits.processes:
-        resources["limits"]["pids"] = limits.processes
     return {"replicas": replicas, "resources": resources} if replicas != 1 else {"resources": resources}
 
 

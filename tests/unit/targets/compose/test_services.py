@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.given import compose_of, rendering
 
@@ -290,3 +291,25 @@ def test_a_description_cannot_add_to_a_unit(text: str, tmp_path: Path) -> None:
     assert "% " not in unit.replace("%%", "")
     assert "User=" not in [line[:5] for line in unit.splitlines()]
     assert not [line for line in unit.splitlines() if line.endswith("\\")]
+
+
+def test_no_container_may_have_more_processes_than_its_limit(tmp_path: Path) -> None:
+    content = {
+        "x-moorage": {"requires": {"postgres": {"database": "x"}, "redis": {}}, "creates_containers": True},
+        "services": {
+            "web": {"image": "x", "x-moorage": ROUTED},
+            "few": {"image": "x", "pids_limit": 50},
+            "many": {"image": "x", "deploy": {"resources": {"limits": {"pids": 9000}}}},
+        },
+    }
+    rendered = rendering(tmp_path, content)
+    found = {
+        name: service["deploy"]["resources"]["limits"]["pids"]
+        for name, service in compose_of(rendered)["services"].items()
+        if "extends" not in service
+    }
+    assert found == {"web": 4096, "few": 50, "many": 9000}
+    for path, file in rendered.public.files.items():
+        if path.startswith("compose/platform/") and path.endswith(".yaml"):
+            for service in yaml.safe_load(file.content)["services"].values():
+                assert service["deploy"]["resources"]["limits"]["pids"] == 4096, path
