@@ -48,6 +48,14 @@ def _replace_file(path: Path, content: bytes, mode: int, owner: int | None) -> N
         raise
 
 
+def make_closed_folder(folder: Path) -> None:
+    """Make a folder that only its owner may look into, and all above it that are missing."""
+    # `mkdir(parents=True, mode=…)` would give the mode to the last one only.
+    for place in reversed([folder, *folder.parents]):
+        if not place.is_dir():
+            place.mkdir(mode=0o700, exist_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder last: without it a power cut may bring an old file back."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

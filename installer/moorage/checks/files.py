@@ -109,10 +109,22 @@ def _walk(folder: Path) -> tuple[int, tuple[OpenPath, ...], tuple[str, ...]]:
             if is_folder and (is_sheltered or not found.st_mode & _OTHERS_PASS):
                 closed.add(path)
             # A link has no mode of its own. A public certificate is for everybody; its folder is closed anyway.
-            if found.st_mode & _OTHERS and not stat.S_ISLNK(found.st_mode) and path.suffix != ".crt":
+            must_be_open = path.suffix == ".crt" or (is_sheltered and _is_mounted(path.relative_to(root)))
+            if found.st_mode & _OTHERS and not stat.S_ISLNK(found.st_mode) and not must_be_open:
                 mode = stat.S_IMODE(found.st_mode)
                 open_paths.append(OpenPath(str(path.relative_to(folder)), mode, is_folder, is_sheltered))
     return count, tuple(sorted(open_paths, key=lambda item: item.path)), tuple(sorted(unreadable))
+
+
+def _is_mounted(place: Path) -> bool:
+    """Whether it is `<environment>/compose/files/<service>/<mount>` or below, or the copy of such a file in a release.
+
+    The user of the container that has it mounted must pass and read, whoever that is.
+    """
+    parts = place.parts
+    if parts[1:2] == ("releases",):
+        return parts[3:4] == ("files",) and len(parts) >= 6
+    return parts[1:3] == ("compose", "files") and len(parts) >= 5
 
 
 def _git(folder: Path) -> tuple[GitState, str]:

@@ -24,7 +24,7 @@ from moorage.config.certificates import (
     write_certificate,
     write_key,
 )
-from moorage.durable import only_writer
+from moorage.durable import make_closed_folder, only_writer
 from moorage.errors import MoorageError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def ensure(folder: Path, site: str, names: tuple[str, ...], now: datetime) -> tu
 
     Raises MoorageError naming the file when only its owner can mend it without breaking the devices' trust.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_closed_folder(folder)
     with only_writer(folder):
         files = AuthorityFiles(folder)
         authority, told = _ensure_authority(files, site, now)

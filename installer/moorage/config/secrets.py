@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moorage.config.password_entry import PasswordEntry
-from moorage.durable import named_failure
+from moorage.durable import make_closed_folder, named_failure
 from moorage.errors import MoorageError
 from moorage.sensitive import Sensitive
 
@@ -246,9 +246,7 @@ def _write_private(path: Path, text: str, *, keep_existing: bool) -> None:
 
 
 def _place_private(path: Path, text: str, *, keep_existing: bool) -> None:
-    for folder in reversed([path.parent, *path.parent.parents]):
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, exist_ok=True)
+    make_closed_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from moorage.durable import is_real_folder
 from moorage.tree import Tree
+
+_MOUNT_DEPTH = 3
 
 
 def write(tree: Tree, folder: Path) -> None:
@@ -12,9 +15,17 @@ def write(tree: Tree, folder: Path) -> None:
     _close(folder)
     tree.write(folder)
     for place in folder.rglob("*"):
-        if place.is_dir():
-            # Nobody gets here past the closed folders above, but a container that has it mounted starts here.
-            place.chmod(0o755)
+        if is_real_folder(place):
+            place.chmod(0o755 if is_mounted(place.relative_to(folder)) else 0o700)
+
+
+def is_mounted(place: Path) -> bool:
+    """Whether a place below the folder is, or stands in, `files/<service>/<mount>`: a folder that a container gets.
+
+    Nobody of the host gets there past the closed folders above; but the container's user, who is not always root,
+    starts right there and has to pass.
+    """
+    return place.parts[:1] == ("files",) and len(place.parts) >= _MOUNT_DEPTH
 
 
 def _close(folder: Path) -> None:

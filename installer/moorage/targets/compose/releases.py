@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from moorage import __version__
+from moorage.durable import is_real_folder
 from moorage.errors import MoorageError
 from moorage.formats import dump_json
 from moorage.tree import MANIFEST, File, Tree, write_file, written_files
@@ -99,6 +100,8 @@ class Releases:
         self._tidy()
         name = self.next_id(now)
         partial, partial_private = _hidden(self.folder / name), _hidden(self.private_folder / name)
+        self.private_folder.mkdir(parents=True, exist_ok=True)
+        self.private_folder.chmod(0o700)
         _write(private_tree, partial_private, 0o700)
         _write(public_tree, partial / "rendered", 0o755)
         time = f"{now:%Y-%m-%dT%H:%M:%SZ}"
@@ -179,6 +182,9 @@ def _write(tree: Tree, folder: Path, mode: int) -> None:
     folder.chmod(mode)  # mkdir's own mode is cut by the umask
     for path, file in tree.files.items():
         write_file(folder / path, file)
+    for place in folder.rglob("*"):
+        if is_real_folder(place):
+            place.chmod(mode)
 
 
 def _hidden(place: Path) -> Path:

@@ -50,7 +50,9 @@ def test_a_release_is_what_was_rendered(tmp_path: Path) -> None:
     assert (release.rendered / "compose/compose.yaml").read_text() == "1"
     assert (release.rendered / "run.sh").stat().st_mode & 0o777 == 0o755
     assert (release.private_folder / "compose/compose.yaml").stat().st_mode & 0o777 == 0o600
-    assert release.private_folder.stat().st_mode & 0o777 == 0o700
+    private = tmp_path / "secrets" / "compose" / "releases"
+    for place in (private, release.private_folder, release.private_folder / "compose"):
+        assert place.stat().st_mode & 0o777 == 0o700
     assert Releases(tmp_path, "compose").current() == release
     assert Releases(tmp_path, "compose").all() == (release,)
     assert Releases(tmp_path, "staging").all() == ()
