@@ -126,7 +126,7 @@ def _wait_for_timer(server) -> None:  # type: ignore[no-untyped-def]
     pytest.fail(
         str(
             server.run(
-                ["sh", "-c", "systemctl list-timers --all; journalctl -u 'moorage-acme-stamp*' | tail -30"], check=False
+                ["sh", "-c", "systemctl list-timers --all; journalctl -u 'moorage-acme.stamp*' | tail -30"], check=False
             ).stdout
         )
     )

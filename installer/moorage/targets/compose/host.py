@@ -58,7 +58,9 @@ def _add_timer(stack: Stack, job: Job, public: Tree) -> None:
         "schedule": job.schedule,
         "calendars": calendars(job.schedule),
     }
-    name = f"{unit_name(stack)}-{job.name}"
+    # A dot stands in no project's name: with a dash, the job `b` of `a` would be the stack `a-b`, and with two of
+    # them the environment `b` of `a`.
+    name = f"{unit_name(stack)}.{job.name}"
     public.add(f"host/systemd/{name}.service", render_template("systemd/job.service.j2", view))
     public.add(f"host/systemd/{name}.timer", render_template("systemd/job.timer.j2", view))
 

@@ -96,8 +96,8 @@ def _foreign(names: Iterable[str], facts: StackFacts) -> set[str]:
 
 
 def _ours(facts: StackFacts) -> set[str]:
-    """The installed units of this project; `acme-staging` may be another project or a job of `acme`."""
-    found = [*UNIT_FOLDER.glob(f"{facts.unit}.service"), *UNIT_FOLDER.glob(f"{facts.unit}-*.*")]
+    """The installed units of this project; the names of jobs once began with a dash, as other projects' may."""
+    found = [*UNIT_FOLDER.glob(f"{facts.unit}.*"), *UNIT_FOLDER.glob(f"{facts.unit}-*.*")]
     return {file.name for file in found if file.is_file() and _is_of(_installed_text(file.name), facts)}
 
 

@@ -273,10 +273,10 @@ def test_services_start_after_the_jobs_that_come_before_and_others_wait_in_a_pro
 
 def test_a_scheduled_job_is_a_timer(tmp_path: Path) -> None:
     _, units = jobs(tmp_path)
-    timer = units["host/systemd/moorage-acme-clean.timer"]
+    timer = units["host/systemd/moorage-acme.clean.timer"]
     assert "OnCalendar=Mon *-*-* 3:0,5,10,15,20,25,30,35,40,45,50,55:00\n" in timer
-    assert "TimeoutStartSec=60" in units["host/systemd/moorage-acme-clean.service"]
-    assert "host/systemd/moorage-acme-migrate.timer" not in units
+    assert "TimeoutStartSec=60" in units["host/systemd/moorage-acme.clean.service"]
+    assert "host/systemd/moorage-acme.migrate.timer" not in units
 
 
 @pytest.mark.parametrize("text", ["one\nExecStart=/bin/evil", "100% sure", "ends with \\", "\r\nUser=root"])
@@ -284,7 +284,7 @@ def test_a_description_cannot_add_to_a_unit(text: str, tmp_path: Path) -> None:
     job = {"service": "web", "command": ["c"], "schedule": "0 3 * * *", "describe": text}
     content = {"x-moorage": {"jobs": {"clean": job}}, "services": {"web": {"image": "x", "x-moorage": ROUTED}}}
     units = rendering(tmp_path, content).public.files
-    unit = units["host/systemd/moorage-acme-clean.service"].content.decode()
+    unit = units["host/systemd/moorage-acme.clean.service"].content.decode()
     assert [line for line in unit.splitlines() if line.startswith("ExecStart=")] == [
         "ExecStart=/usr/bin/env docker compose run --rm --no-deps -T clean"
     ]

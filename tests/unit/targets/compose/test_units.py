@@ -46,7 +46,7 @@ def names(tmp_path: Path) -> set[str]:
     return {file.name for file in (tmp_path / "units").iterdir()}
 
 
-ACME = {"moorage-acme.service", "moorage-acme-clean.service", "moorage-acme-clean.timer"}
+ACME = {"moorage-acme.service", "moorage-acme.clean.service", "moorage-acme.clean.timer"}
 STAGING = {name.replace("acme", "acme-staging") for name in ACME}
 
 
@@ -54,7 +54,7 @@ def test_units_are_installed_once_and_removed_with_the_project(tmp_path: Path, c
     place = rendered(tmp_path / "acme")
     install(place)
     assert names(tmp_path) == ACME
-    assert "systemctl enable --now moorage-acme-clean.timer" in commands
+    assert "systemctl enable --now moorage-acme.clean.timer" in commands
     commands.clear()
     install(place)
     assert commands == []
@@ -73,22 +73,22 @@ def test_a_project_with_a_longer_name_keeps_its_units(tmp_path: Path, commands: 
 
 
 def test_a_unit_of_another_deployment_is_never_overwritten(tmp_path: Path, commands: list[str]) -> None:
-    other = tmp_path / "units" / "moorage-acme-clean.service"
+    other = tmp_path / "units" / "moorage-acme.clean.service"
     other.write_text("[Unit]\nDescription=moorage stack acme-clean\n")
     install(rendered(tmp_path / "acme"))
     assert other.read_text() == "[Unit]\nDescription=moorage stack acme-clean\n"
     assert names(tmp_path) == ACME
-    assert "systemctl disable --now moorage-acme-clean.service" not in commands
+    assert "systemctl disable --now moorage-acme.clean.service" not in commands
 
 
 def test_a_job_that_is_gone_takes_its_timer_along(tmp_path: Path, commands: list[str]) -> None:
     place = rendered(tmp_path / "acme")
     install(place)
     for kind in ("service", "timer"):
-        (place.rendered / "host" / "systemd" / f"moorage-acme-clean.{kind}").unlink()
+        (place.rendered / "host" / "systemd" / f"moorage-acme.clean.{kind}").unlink()
     install(place)
     assert names(tmp_path) == {"moorage-acme.service"}
-    assert "systemctl disable --now moorage-acme-clean.timer" in commands
+    assert "systemctl disable --now moorage-acme.clean.timer" in commands
 
 
 def test_a_path_with_signs_of_systemd_arrives_as_it_is(tmp_path: Path) -> None:
@@ -96,3 +96,25 @@ def test_a_path_with_signs_of_systemd_arrives_as_it_is(tmp_path: Path) -> None:
     unit = units.finished_units(place)["moorage-acme.service"]
     assert f"WorkingDirectory={tmp_path}/100%% ours/rendered/compose/compose\n" in unit
     assert f"Documentation=file://{tmp_path}/100%%25%%20ours/rendered/compose/README.md\n" in unit
+
+
+def test_a_job_takes_the_name_of_no_other_project_s_stack(tmp_path: Path, commands: list[str]) -> None:
+    """The job `clean` of `acme`, and a deployment `acme-clean`."""
+    places = [rendered(tmp_path / name, name) for name in ("acme", "acme-clean")]
+    for place in places:
+        install(place)
+    assert len(names(tmp_path)) == 2 * len(ACME)
+    units.remove(load_facts(places[0].rendered), Console(quiet=True))
+    assert not names(tmp_path) & ACME
+    assert len(names(tmp_path)) == len(ACME)
+    assert commands
+
+
+def test_units_of_the_old_names_go(tmp_path: Path, commands: list[str]) -> None:
+    place = rendered(tmp_path / "acme")
+    for kind in ("service", "timer"):
+        text = units.finished_units(place)[f"moorage-acme.clean.{kind}"]
+        (tmp_path / "units" / f"moorage-acme-clean.{kind}").write_text(text)
+    install(place)
+    assert names(tmp_path) == ACME
+    assert "systemctl disable --now moorage-acme-clean.timer" in commands
