@@ -106,11 +106,23 @@ def route_host(value: object) -> str:
 def server_host(value: object) -> str:
     """How another server is reached: a full or short host name, or an address."""
     text = _text(value)
+    if _is_this_machine(text.lower()):
+        raise ValueError(
+            "is the container itself, seen from inside it: write this server's own address (`hostname -I`), "
+            "and let the database listen on that"
+        )
     if is_address(text) or _LABEL.fullmatch(text.lower()):
         return text
     if "." not in text:
         raise ValueError("must be a host name or an address, without scheme, port or path")
     return host_name(text)
+
+
+def _is_this_machine(text: str) -> bool:
+    if is_address(text):
+        address = ipaddress.ip_address(text)
+        return address.is_loopback or address.is_unspecified
+    return text == "localhost" or text.startswith("localhost.") or text.endswith(".localhost")
 
 
 def is_address(text: str) -> bool:

@@ -284,7 +284,8 @@ class Permissions(Model):
     host_paths: tuple[str, ...] = Field((), description="Absolute host paths that the app's file may mount.")
     privileged: tuple[str, ...] = Field(
         (),
-        description="Services that may run `privileged`, use the host's network or have capabilities that reach beyond the container (SYS_ADMIN…).",
+        description="Services that may run `privileged`, use the host's network or have capabilities that reach beyond the container (SYS_ADMIN…), "
+        "or loosen its confinement by `security_opt`.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from moorage.app.model import AppService
@@ -25,6 +26,12 @@ _START_AS_ROOT = (
 _LIKE_ROOT_ON_THE_HOST = frozenset({"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH"})
 
 
+# Everything else may mean no confinement at all: `unconfined`, `disable`, or a profile of the app's own.
+_HARMLESS_OPTION = re.compile(
+    r"no-new-privileges([:=](true|false))?|seccomp[:=]builtin|apparmor[:=]docker-default|label[:=]level[:=].*"
+)
+
+
 def security(service: AppService) -> Security:
     """The strict defaults, with what the app's file adds and takes away."""
     wanted = service.extension.security
@@ -46,6 +53,11 @@ def rights_of_root(service: AppService) -> list[str]:
     """The capabilities it asks for with which a process leaves its container; sorted."""
     asked = _capabilities((*service.cap_add, *(service.extension.security.capabilities or ())))
     return sorted(_LIKE_ROOT_ON_THE_HOST & asked)
+
+
+def loosened_options(service: AppService) -> list[str]:
+    """Its `security_opt` that take a part of the confinement away; as written, sorted."""
+    return sorted(option for option in service.security_opt if not _HARMLESS_OPTION.fullmatch(option))
 
 
 def _capabilities(names: Iterable[str]) -> frozenset[str]:

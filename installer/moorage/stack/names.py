@@ -14,6 +14,8 @@ from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
 from moorage.words import nearest
 
+# It stands beside folders that are named after services.
+POSTGRES_PASSWORD_FILE = "postgres_password"  # noqa: S105 - the name of a file, not a secret
 _KINDS = {"postgres": "Postgres", "redis": "Redis"}
 
 
@@ -24,6 +26,7 @@ def problems(loaded: LoadedConfig, app: App, adoption: Adoption) -> Iterator[Pro
         *_settings(loaded, app, adoption),
         *_job_services(app, adoption),
         *_taken_names(app, _platform_services(loaded, app, adoption)),
+        *(_taken_file(app) if "postgres" in _bundled(loaded, app, adoption) else ()),
         *_taken_volumes(app, _platform_volumes(loaded, app, adoption)),
     )
     yield from (problem for problem in found if problem.key not in known)
@@ -129,6 +132,14 @@ def _taken_names(app: App, platform: dict[str, str]) -> Iterator[Problem]:
                 f"rename the job, for instance `{name}-job`",
                 of_key=True,
             )
+
+
+def _taken_file(app: App) -> Iterator[Problem]:
+    """A service whose folder of secret files would have the place of the database's password."""
+    service = app.services.get(POSTGRES_PASSWORD_FILE)
+    if service is not None:
+        rule = "has the name of the file in which moorage keeps the database's password"
+        yield _problem(app, service.path, rule, "rename the service", of_key=True)
 
 
 def _platform_volumes(loaded: LoadedConfig, app: App, adoption: Adoption) -> dict[str, str]:

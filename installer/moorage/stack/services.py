@@ -186,6 +186,14 @@ class ServiceBuilder:
                 f"wants {' and '.join(strong)}, which is nearly the same as root on this host",
                 f"if it must be, add `{service.name}` under `permissions.privileged` in moorage.yaml",
             )
+        loosened = confinement.loosened_options(service)
+        if loosened and not self.app.builtin and service.name not in self.loaded.config.permissions.privileged:
+            self._problem(
+                service,
+                "security_opt",
+                f"takes a part of the confinement away ({', '.join(loosened)}): a way out to the host",
+                f"leave it out; if it must be, add `{service.name}` under `permissions.privileged` in moorage.yaml",
+            )
         return confinement.security(service)
 
     def _depends_on(self, service: AppService) -> dict[str, Dependency]:

@@ -12,7 +12,7 @@ from moorage.config import rules
 
 ALL = (
     rules.name, rules.deployment_name, rules.host_name, rules.address, rules.email, rules.network, rules.port, rules.url,
-    rules.route_path, rules.variable_name, rules.image, rules.cron,
+    rules.route_path, rules.variable_name, rules.image, rules.cron, rules.server_host, rules.traefik_version,
 )  # fmt: skip
 
 
@@ -352,3 +352,30 @@ def test_a_cron_expression_is_accepted(written: str, normal: str) -> None:
 )
 def test_what_is_no_cron_expression_is_refused_by_field(written: str, words: str) -> None:
     assert words in refused(rules.cron, written)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST", "localhost.localdomain", "db.localhost", "127.0.0.1", "127.1.2.3", "::1", "0.0.0.0"],
+)
+def test_another_server_is_never_the_container_itself(host: str) -> None:
+    assert "container itself" in refused(rules.server_host, host)
+
+
+@pytest.mark.parametrize("host", ["db", "10.0.0.5", "db.example.com", "host.docker.internal", "localhosts.example.com"])
+def test_another_server_has_a_name_or_an_address(host: str) -> None:
+    assert rules.server_host(host) == host
+
+
+@pytest.mark.parametrize(
+    ("version", "is_good"),
+    [
+        ("v3.7.4", True), ("v3.7.15", True), ("v3.7", True), ("v3.8.0", True), ("v3.10", True),
+        ("v3.7.3", False), ("v3.6.15", False), ("v3.6", False), ("v2.11", False), ("3.7.15", False), ("v4.0", False), ("v3.7.15\n5", False),
+    ],
+)  # fmt: skip
+def test_traefik_is_one_that_keeps_tokens_out_of_its_log(version: str, is_good: bool) -> None:
+    if is_good:
+        assert rules.traefik_version(version) == version
+    else:
+        refused(rules.traefik_version, version)

@@ -361,6 +361,24 @@ def test_an_app_cannot_give_itself_the_rights_of_root(keys: Any, tmp_path: Path)
     assert {"ALL", "SYS_ADMIN", "SYS_MODULE"} & set(found.cap_add)
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "seccomp:unconfined", "seccomp=unconfined", "seccomp:./all.json", "apparmor:unconfined", "systempaths=unconfined",
+        "label:disable", "label=type:spc_t",
+    ],
+)  # fmt: skip
+def test_an_app_cannot_take_its_own_confinement_away(option: str, tmp_path: Path) -> None:
+    keys = {"security_opt": ["no-new-privileges", option]}
+    assert any(option in rule for rule in refused(tmp_path, keys))
+    assert web(tmp_path, keys, "permissions: {privileged: [web]}\n").security.security_opt == (option,)
+
+
+def test_options_that_take_nothing_away_need_no_word(tmp_path: Path) -> None:
+    options = ["seccomp=builtin", "apparmor:docker-default", "label:level:s0:c100,c200"]
+    assert web(tmp_path, {"security_opt": options}).security.security_opt == tuple(options)
+
+
 def test_all_capabilities_but_one_are_all_but_one(tmp_path: Path) -> None:
     keys = {"cap_add": ["ALL"], "cap_drop": ["net_raw"]}
     found = web(tmp_path, keys, "permissions: {privileged: [web]}\n").security
