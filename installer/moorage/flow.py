@@ -56,6 +56,7 @@ def open_deployment(
     given: Mapping[str, Sensitive] | None = None,
     write_secrets: bool = False,
     may_lack_secrets: bool = False,
+    for_server: bool = False,
     random_bytes: RandomBytes = random_source.token_bytes,
     now: datetime | None = None,
 ) -> Deployment:
@@ -64,7 +65,8 @@ def open_deployment(
     Raises InputError with every problem of both files before anything is written. With `write_secrets`
     missing secrets are made once and kept; without, they are stand-ins for a check. `document` is read
     instead of moorage.yaml and `given` are secrets that are not kept yet: `init` tries both before it writes,
-    and with `may_lack_secrets` it leaves those that only the operator knows for later.
+    and with `may_lack_secrets` it leaves those that only the operator knows for later. With `for_server` an
+    environment for another target is refused like a mistake.
     """
     document = document or load_document(folder)
     environment = environment or environment_names(document)[0]
@@ -84,6 +86,8 @@ def open_deployment(
     reading = read_stack(loaded, folder, source, secrets, store)
     missing = [] if may_lack_secrets else missing_secrets(loaded, secrets, source, reading.app)
     problems.extend(_not_following(problems, [*missing, *reading.problems, *certificate_problems(loaded, folder)]))
+    if for_server and loaded.config.target != "compose":
+        problems.append(_other_target(loaded))
     if problems:
         raise InputError(problems)
     warnings: tuple[str, ...] = ()
@@ -99,6 +103,11 @@ def open_deployment(
     base = loaded.config.images.source
     sources = (folder / base).resolve() if base else source.folder.resolve()
     return Deployment(folder, environment, reading.stack, secrets, reading.app, loaded, sources, warnings)
+
+
+def _other_target(loaded: LoadedConfig) -> Problem:
+    rule = f"is {loaded.config.target}, which this version can validate only, not render or deploy"
+    return loaded.problem(("target",), rule, hint="choose an environment whose target is compose (`-e NAME`)")
 
 
 def _not_following(first: list[Problem], later: list[Problem]) -> list[Problem]:
@@ -160,6 +169,15 @@ def secret_needs_of(folder: Path, environment: str) -> list[SecretNeed]:
     if loaded is None:
         raise InputError(problems)
     return needs_of(loaded, open_app(loaded, folder))
+
+
+def secrets_in_env_files(folder: Path, environment: str) -> frozenset[str]:
+    """Names whose values the app's env files give; none when the app can't be read for problems of another kind."""
+    try:
+        found = open_deployment(folder, environment, may_lack_secrets=True)
+    except InputError:
+        return frozenset()
+    return frozenset(found.app.env_file_values) - open_app(found.loaded, folder).used
 
 
 def facts_of_stack(stack: Stack) -> StackFacts:

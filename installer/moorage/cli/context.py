@@ -24,11 +24,11 @@ class Context:
         self.as_json = as_json
         self.console = Console(quiet=quiet, verbose=verbose, as_json=as_json)
 
-    def deployment(self, environment: str, *, write_secrets: bool = False) -> Deployment:
-        """The deployment of this folder, read and checked."""
+    def deployment(self, environment: str, *, for_server: bool = False) -> Deployment:
+        """The deployment of this folder, read and checked; with `for_server` it must be one for this target."""
         from moorage import flow
 
-        return flow.open_deployment(self.folder, environment, write_secrets=write_secrets)
+        return flow.open_deployment(self.folder, environment, for_server=for_server)
 
     def environment(self, name: str) -> str:
         """The environment that is meant, from the file alone: it must work although the rest has problems."""

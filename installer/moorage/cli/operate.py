@@ -27,7 +27,7 @@ def check(context: typer.Context, environment: Environment = "") -> None:
     from moorage.operations.checking import check as run_check
 
     own: Context = context.obj
-    raise typer.Exit(run_check(own.deployment(environment), own.console))
+    raise typer.Exit(run_check(own.deployment(environment, for_server=True), own.console))
 
 
 def plan(
@@ -42,7 +42,7 @@ def plan(
     from moorage.operations.planning import plan as run_plan
 
     own: Context = context.obj
-    raise typer.Exit(run_plan(own.deployment(environment), own.console, show_diff=diff))
+    raise typer.Exit(run_plan(own.deployment(environment, for_server=True), own.console, show_diff=diff))
 
 
 def up(
@@ -62,7 +62,7 @@ def up(
 
     own: Context = context.obj
     if dry_run:
-        raise typer.Exit(min(run_plan(own.deployment(environment), own.console, show_diff=False), 0))
+        raise typer.Exit(min(run_plan(own.deployment(environment, for_server=True), own.console, show_diff=False), 0))
     raise typer.Exit(
         run_up(own.folder, environment, own.console, build=build, no_cache=no_cache, skip_checks=skip_checks)
     )

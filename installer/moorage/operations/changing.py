@@ -26,13 +26,12 @@ Confirm = Callable[[str], bool]
 def up(folder: Path, environment: str, console: Console, *, build: bool, no_cache: bool, skip_checks: bool) -> int:
     """Check, render, deploy, record; gives the exit status."""
     deployment = flow.open_deployment(folder, environment)
-    _only_compose(deployment)
     refuse_other_version(deployment.rendered_folder)
     engine_version()
     for notice in deployment.stack.notices:
         console.detail(f"note: {notice.subject}: {notice.text}")
     with deployment_lock(folder, deployment.environment, console) as descriptor:
-        deployment = flow.open_deployment(folder, environment, write_secrets=True)
+        deployment = flow.open_deployment(folder, environment, write_secrets=True, for_server=True)
         for warning in deployment.warnings:
             console.warning(warning)
         rendering = flow.render(deployment.stack)
@@ -69,14 +68,6 @@ def _report_release(console: Console, deployer: Deployer, *, changed: bool, has_
             "images": dict(current.images) if current else {},
         }
     )
-
-
-def _only_compose(deployment: flow.Deployment) -> None:
-    if deployment.stack.target != "compose":
-        raise MoorageError(
-            f"the environment {deployment.environment} is for {deployment.stack.target}, which this version can't deploy",
-            "choose an environment whose target is compose",
-        )
 
 
 def _check_first(deployment: flow.Deployment, console: Console, *, is_first: bool) -> None:

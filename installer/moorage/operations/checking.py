@@ -8,7 +8,6 @@ from moorage import flow
 from moorage.app.images import DATABASE_PORTS
 from moorage.checks.base import Finding, Needs, PublicationNeed, ServiceNeed
 from moorage.console import Console
-from moorage.errors import MoorageError
 from moorage.words import plural
 
 _ALWAYS_BLOCKING = ("engine", "disk", "volumes")
@@ -56,8 +55,6 @@ def blocking_findings(deployment: flow.Deployment, console: Console, *, is_first
 def needs_of(deployment: flow.Deployment) -> Needs:
     """What this stack asks of the host."""
     stack = deployment.stack
-    if stack.target != "compose":
-        raise MoorageError(f"the target {stack.target} can't be checked by this version")
     edge = stack.edge
     ports = [(edge.http_port, "HTTP")] + ([(edge.https_port, "HTTPS")] if edge.terminates_tls else [])
     facts = flow.facts_of_stack(stack)

@@ -133,7 +133,10 @@ def logs(
         *(["--follow"] if follow else []),
         *(["--since", since] if since else []),
     ]
-    return docker.compose_attached("logs", *options, *services)
+    # Colours and cursor movements are for a terminal; a file or `grep` would get them as letters.
+    plain = [] if sys.stdout.isatty() else ["--ansi", "never"]
+    options += [] if sys.stdout.isatty() else ["--no-color"]
+    return docker.compose_attached(*plain, "logs", *options, *services)
 
 
 def run_in_service(folder: Path, environment: str, console: Console, service: str, words: list[str]) -> int:

@@ -40,7 +40,7 @@ class RenderResult:
 
 def write_rendering(folder: Path, environment: str, console: Console, *, dry_run: bool) -> RenderResult:
     """Render one environment into its folder; with `dry_run` only say what would change."""
-    deployment = flow.open_deployment(folder, environment, write_secrets=not dry_run)
+    deployment = flow.open_deployment(folder, environment, write_secrets=not dry_run, for_server=True)
     for warning in deployment.warnings:
         console.warning(warning)
     rendering = flow.render(deployment.stack)

@@ -13,6 +13,8 @@ from moorage.errors import InputError, MoorageError
 from moorage.sensitive import Sensitive
 from moorage.words import nearest
 
+_IN_ENV_FILE = "set in an env file"
+
 
 def rows(folder: Path, environment: str) -> list[tuple[str, str, str]]:
     """Name, state and purpose of every secret that is used or kept."""
@@ -25,6 +27,9 @@ def rows(folder: Path, environment: str) -> list[tuple[str, str, str]]:
         if state == "missing" and need.optional:
             state = "not set (optional)"
         result.append((need.name, state, need.why))
+    if any(state == "missing" for _, state, _ in result):
+        given = flow.secrets_in_env_files(folder, environment)
+        result = [(name, _IN_ENV_FILE if name in given else state, why) for name, state, why in result]
     named = {need.name for need in needs}
     result.extend((name, "set, not used", "") for name in sorted(present - named))
     return result

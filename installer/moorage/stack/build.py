@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +125,7 @@ def build_stack(
         return None, draft.problems
     is_default = loaded.environment == config.target
     project = config.name if is_default else project_name(config.name, loaded.environment)
+    draft.notices.extend(_without_effect(loaded))
     stack = Stack(
         name=config.name,
         project=project,
@@ -170,6 +171,20 @@ def base_url(loaded: LoadedConfig) -> str:
     # Behind a proxy the outside port is the proxy's business.
     standard = config.tls.mode == "behind-proxy" or port == (80 if scheme == "http" else 443)
     return f"{scheme}://{config.domain.name}" + ("" if standard else f":{port}")
+
+
+def _without_effect(loaded: LoadedConfig) -> Iterator[Notice]:
+    """What was written for later versions: nobody shall rely on it already."""
+    config = loaded.config
+    if config.target != "compose":
+        text = f"is for {config.target}, which this version can validate only, not render or deploy"
+        yield Notice(f"environment {loaded.environment}", text)
+    if "backups" in config.model_fields_set:
+        yield Notice(
+            "backups", "nothing is backed up: this version checks the block and does no more; save the data by hand"
+        )
+    if "projects" in config.model_fields_set:
+        yield Notice("projects", "has no effect: this version checks the block and does no more")
 
 
 def _jobs(app: App, services: tuple[Service, ...]) -> list[Job]:

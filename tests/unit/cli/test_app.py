@@ -106,3 +106,63 @@ def test_secrets_of_another_user_are_not_listed(
     errors = capsys.readouterr().err
     assert f"{values} may not be read by this user" in errors
     assert "as the owner of that folder" in errors
+
+
+ENVIRONMENTS = f"{SETTINGS}environments: {{grown: {{target: eks}}}}\nbackups: {{}}\nprojects: {{enabled: true}}\n"
+
+
+@pytest.mark.parametrize("words", [("render",), ("render", "--dry-run"), ("plan",), ("check",), ("up", "--dry-run")])
+def test_an_environment_for_another_target_is_refused_before_anything_is_written(
+    words: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "moorage.yaml").write_text(ENVIRONMENTS)
+    assert run("-C", str(folder), *words, "-e", "grown") == 2
+    errors = capsys.readouterr().err
+    assert "target: is eks, which this version can validate only, not render or deploy" in errors
+    assert "`-e NAME`" in errors
+    assert sorted(path.name for path in folder.iterdir()) == ["compose.yaml", "moorage.yaml"]
+
+
+def test_validate_says_once_what_has_no_effect_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "moorage.yaml").write_text(ENVIRONMENTS)
+    assert run("-C", str(folder), "validate") == 0
+    errors = capsys.readouterr().err
+    assert "moorage.yaml is right (compose, grown)" in errors
+    for text in ("environment grown: is for eks", "backups: nothing is backed up", "projects: has no effect"):
+        assert errors.count(text) == 1
+    (folder / "moorage.yaml").write_text(SETTINGS)
+    assert run("-C", str(folder), "validate") == 0
+    assert "backed up" not in capsys.readouterr().err
+
+
+def test_a_listed_secret_whose_value_an_env_file_gives_is_not_missing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compose = (
+        "services:\n  web:\n    image: nginx\n    env_file: app.env\n    x-moorage: {port: 80, route: {paths: [/]}}\n"
+    )
+    files = {"moorage.yaml": f"{SETTINGS}secrets: [API_KEY, OTHER]\n", "compose.yaml": compose}
+    folder_with(folder, {**files, "app.env": f"API_KEY={SECRET}\n"})
+    assert run("-C", str(folder), "--json", "secrets", "list") == 0
+    output = capsys.readouterr().out
+    states = {row["name"]: row["state"] for row in json.loads(output)}
+    assert states["API_KEY"] == "set in an env file"
+    assert states["OTHER"] == "missing"
+    assert SECRET not in output
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_logs_carry_no_signs_for_a_terminal_where_none_is(
+    is_terminal: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moorage.targets.compose.docker import Docker
+
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Docker, "compose_attached", lambda _, *words: asked.append(words) or 0)
+    assert run("-C", str(folder), "render") == 0
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    assert run("-C", str(folder), "logs", "web") == 0
+    (words,) = asked
+    assert (words[:3] == ("--ansi", "never", "logs")) is not is_terminal
+    assert ("--no-color" in words) is not is_terminal
+    assert words[-1] == "web"
