@@ -6,12 +6,16 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from moorage.errors import CommandFailed, MoorageError
 
+_CLEAR_LINE = b"\033[2K"
 _INSTALL_HINTS = {
     "docker": "install Docker Engine 25 or newer with the Compose plugin: https://docs.docker.com/engine/install/",
 }
@@ -80,6 +84,64 @@ def attach(command: Sequence[str], *, folder: Path | None = None, environment: M
         raise _missing(command[0], folder) from None
     except KeyboardInterrupt:
         return 130
+
+
+def attach_plain(command: Sequence[str], *, folder: Path | None = None) -> int:
+    """Like `attach`, but for streams that are no terminals: what clears a terminal's line is taken off each line.
+
+    Compose writes it in front of every line of a log, and no option of its stops that.
+    """
+    try:
+        with subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=_environment(None),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if _is_one_stream() else subprocess.PIPE,
+        ) as program:
+            return _pumped(program)
+    except FileNotFoundError:
+        raise _missing(command[0], folder) from None
+
+
+def _pumped(program: subprocess.Popen[bytes]) -> int:
+    pumps = []
+    try:
+        if program.stderr is not None:
+            pumps.append(threading.Thread(target=_pump_errors, args=(program, program.stderr), daemon=True))
+            pumps[0].start()
+        assert program.stdout is not None
+        _pump(program.stdout, sys.stdout.buffer)
+        return program.wait()
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        # Whoever read along may have gone (`| head`), and nobody would end the program then.
+        program.terminate()
+        for pump in pumps:
+            pump.join()
+
+
+def _pump_errors(program: subprocess.Popen[bytes], source: IO[bytes]) -> None:
+    try:
+        _pump(source, sys.stderr.buffer)
+    except OSError:
+        program.terminate()
+
+
+def _pump(source: IO[bytes], sink: IO[bytes]) -> None:
+    for line in source:
+        sink.write(line.removeprefix(_CLEAR_LINE))
+        sink.flush()
+
+
+def _is_one_stream() -> bool:
+    """Whether both streams end in the same file, where the order of their lines says something."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:

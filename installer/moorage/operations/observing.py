@@ -134,9 +134,9 @@ def logs(
         *(["--since", since] if since else []),
     ]
     # Colours and cursor movements are for a terminal; a file or `grep` would get them as letters.
-    plain = [] if sys.stdout.isatty() else ["--ansi", "never"]
-    options += [] if sys.stdout.isatty() else ["--no-color"]
-    return docker.compose_attached(*plain, "logs", *options, *services)
+    is_plain = not sys.stdout.isatty()
+    options += ["--no-color"] if is_plain else []
+    return docker.compose_attached("logs", *options, *services, is_plain=is_plain)
 
 
 def run_in_service(folder: Path, environment: str, console: Console, service: str, words: list[str]) -> int:

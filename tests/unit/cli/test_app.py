@@ -157,12 +157,12 @@ def test_logs_carry_no_signs_for_a_terminal_where_none_is(
 ) -> None:
     from moorage.targets.compose.docker import Docker
 
-    asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr(Docker, "compose_attached", lambda _, *words: asked.append(words) or 0)
+    asked: list[tuple[tuple[str, ...], bool]] = []
+    monkeypatch.setattr(Docker, "compose_attached", lambda _, *words, is_plain: asked.append((words, is_plain)) or 0)
     assert run("-C", str(folder), "render") == 0
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     assert run("-C", str(folder), "logs", "web") == 0
-    (words,) = asked
-    assert (words[:3] == ("--ansi", "never", "logs")) is not is_terminal
+    ((words, is_plain),) = asked
+    assert is_plain is not is_terminal
     assert ("--no-color" in words) is not is_terminal
     assert words[-1] == "web"

@@ -10,7 +10,7 @@ from typing import Any
 
 from moorage.console import Console
 from moorage.errors import CommandFailed, MoorageError
-from moorage.process import Result, attach, printable, run
+from moorage.process import Result, attach, attach_plain, printable, run
 from moorage.targets.compose.names import LABEL_REVISION
 
 _LONG = 1800.0
@@ -80,11 +80,11 @@ class Docker:
             keep_open=self._kept(),
         )
 
-    def compose_attached(self, *arguments: str) -> int:
-        """Run `docker compose …` with the terminal's own streams."""
+    def compose_attached(self, *arguments: str, is_plain: bool = False) -> int:
+        """Run `docker compose …` with the terminal's own streams; `is_plain` when they lead to no terminal."""
         command = ["docker", "compose", *arguments]
         self.console.command(f"cd {self.compose_folder} && {printable(command)}")
-        return attach(command, folder=self.compose_folder)
+        return (attach_plain if is_plain else attach)(command, folder=self.compose_folder)
 
     def docker(
         self, *arguments: str, check: bool = True, timeout_seconds: float = _LONG, stdin: str | None = None
