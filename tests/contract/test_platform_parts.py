@@ -218,6 +218,63 @@ def test_no_token_of_an_address_gets_into_the_log(tmp_path: Path) -> None:
         assert "unlogged" not in "\n".join(_log(container))
 
 
+def test_nobody_sends_the_proxys_own_headers_from_outside(tmp_path: Path) -> None:
+    """`X_Forwarded_For` and `X.Forwarded.For` are the real header to PHP and WSGI: they end at the proxy."""
+    import http.client
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    from testcontainers.core.container import DockerContainer
+
+    from moorage.formats import dump_yaml
+    from moorage.targets.compose.edge import static_view
+    from moorage.templating import render_template
+    from tests.unit.targets.compose.test_edge import DOMAIN, http_of, plain_stack, route
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(list(self.headers.items())).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("0.0.0.0", 0), Echo)
+    Thread(target=server.serve_forever, daemon=True).start()
+    (tmp_path / "dynamic").mkdir()
+    static = render_template("traefik/traefik.yaml.j2", static_view(plain_stack()))
+    (tmp_path / "traefik.yaml").write_text(static, encoding="utf-8")
+    container = DockerContainer("traefik:v3.7.15").with_volume_mapping(str(tmp_path), "/etc/traefik", "ro")
+    with container:
+        address = _address(container)
+        network = container.get_wrapped_container().attrs["NetworkSettings"]["Networks"]
+        gateway = next(iter(network.values()))["Gateway"]
+        routes = http_of(route("web", paths=("/",)))
+        for service in routes["services"].values():
+            service["loadBalancer"]["servers"] = [{"url": f"http://{gateway}:{server.server_port}"}]
+        (tmp_path / "dynamic" / "routes.yaml").write_text(dump_yaml({"http": routes}), encoding="utf-8")
+        forged = {
+            "X_Forwarded_For": "6.6.6.6",
+            "X.Forwarded.For": "6.6.6.6",
+            "X-Forwarded-For": "6.6.6.6",
+            "X-Own": "1",
+        }
+        seen: dict[str, str] = {}
+        end = time.monotonic() + 30
+        while not seen and time.monotonic() < end:
+            with suppress(OSError, ValueError):
+                connection = http.client.HTTPConnection(address, 80, timeout=5)
+                connection.request("GET", "/", headers={"Host": DOMAIN, **forged})
+                seen = dict(json.loads(connection.getresponse().read()))
+            time.sleep(0.2)
+    server.shutdown()
+    assert seen["X-Own"] == "1"
+    assert seen["X-Forwarded-For"] == gateway
+    assert "6.6.6.6" not in seen.values()
+
+
 def test_traefik_takes_every_name_and_every_text_that_we_write(tmp_path: Path) -> None:
     """Names with signs that no service has, and a header that looks like an expression of Traefik's own."""
     import urllib.request

@@ -221,8 +221,8 @@ def traefik_version(value: object) -> str:
         raise ValueError("must be a version of Traefik 3 such as v3.7.15")
     minor, patch = int(found["minor"]), found["patch"]
     # Without the last number the tag means the newest of its kind.
-    if minor < 7 or (minor == 7 and patch is not None and int(patch) < 4):
-        raise ValueError("must be v3.7.4 or newer: older ones write the tokens of addresses into their log")
+    if minor < 7 or (minor == 7 and patch is not None and int(patch) < 12):
+        raise ValueError("must be v3.7.12 or newer: older ones log the tokens of addresses and pass forged headers on")
     return text
 
 

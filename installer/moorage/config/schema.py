@@ -137,7 +137,7 @@ class Edge(Model):
     address: Address = Field("0.0.0.0", description="The address of this host that 80 and 443 listen on.")  # noqa: S104
     http_port: Port = Field(80, description="The port for HTTP (redirects, ACME).")
     https_port: Port = Field(443, description="The port for HTTPS.")
-    version: TraefikVersion = Field("v3.7.15", description="The Traefik version (image tag), v3.7.4 or newer.")
+    version: TraefikVersion = Field("v3.7.15", description="The Traefik version (image tag), v3.7.12 or newer.")
     dashboard: Dashboard = Dashboard()
 
 

@@ -412,7 +412,7 @@ def test_project_containers_are_found_and_have_host_names(site: Site) -> None:
 def test_the_backend_reaches_previews_without_leaving_the_server(site: Site, tmp_path: Path) -> None:
     # It asks http://traefik with a preview's name as Host. A redirect to the public name would need a way back in.
     entries = site.data("compose/traefik/traefik.yaml")["entryPoints"]
-    assert entries["inside"] == {"address": ":80", "asDefault": True}
+    assert entries["inside"] == {"address": ":80", "asDefault": True, "http": {"aliasHeadersStrategy": "delete"}}
     published = {item["published"]: item["target"] for item in site.services["traefik"]["ports"]}
     assert published == {"80": 8080, "443": 443}
     assert entries["web"]["address"] == ":8080"

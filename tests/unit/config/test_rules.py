@@ -370,8 +370,8 @@ def test_another_server_has_a_name_or_an_address(host: str) -> None:
 @pytest.mark.parametrize(
     ("version", "is_good"),
     [
-        ("v3.7.4", True), ("v3.7.15", True), ("v3.7", True), ("v3.8.0", True), ("v3.10", True),
-        ("v3.7.3", False), ("v3.6.15", False), ("v3.6", False), ("v2.11", False), ("3.7.15", False), ("v4.0", False), ("v3.7.15\n5", False),
+        ("v3.7.12", True), ("v3.7.15", True), ("v3.7", True), ("v3.8.0", True), ("v3.10", True),
+        ("v3.7.11", False), ("v3.6.15", False), ("v3.6", False), ("v2.11", False), ("3.7.15", False), ("v4.0", False), ("v3.7.15\n5", False),
     ],
 )  # fmt: skip
 def test_traefik_is_one_that_keeps_tokens_out_of_its_log(version: str, is_good: bool) -> None:

@@ -344,7 +344,7 @@ NAMED = f"name: acme\napp: ./compose.yaml\ndomain: {DOMAIN}\n"
 def test_without_https_there_is_one_entry_and_no_redirect(tmp_path: Path) -> None:
     static, dynamic = files(tmp_path, NAMED + 'tls: {mode: "off"}\n')
     assert set(static["entryPoints"]) == {"ping", "web"}
-    assert "http" not in static["entryPoints"]["web"]
+    assert "redirections" not in static["entryPoints"]["web"]["http"]
     assert "tls" not in dynamic
     assert dynamic["http"]["routers"]["web"]["entryPoints"] == ["web"]
     assert "stsSeconds" not in dynamic["http"]["middlewares"]["moorage::security-headers"]["headers"]
