@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -103,6 +104,7 @@ class Needs:
     volumes: tuple[str, ...]
     services: tuple[ServiceNeed, ...] = field(default_factory=tuple)
     external_volumes: tuple[str, ...] = ()
+    taken_volumes: Mapping[str, str] = field(default_factory=dict)
     app_images: tuple[ServiceNeed, ...] = ()
     pull: str = "missing"
     creates_containers: bool = False

@@ -47,7 +47,7 @@ def gather(names: Sequence[str], engine: Engine) -> VolumeFacts:
 
 def is_installed(facts: VolumeFacts, needs: Needs) -> bool:
     """Whether this very deployment has run here before."""
-    return needs.deployment_id in facts.owners.values()
+    return needs.deployment_id in facts.owners.values() or any(name in needs.taken_volumes for name in facts.owners)
 
 
 def judge(facts: VolumeFacts, needs: Needs) -> tuple[Finding, ...]:
@@ -71,15 +71,31 @@ def _missing(facts: VolumeFacts, needs: Needs) -> Iterator[Finding]:
 
 
 def _foreign(facts: VolumeFacts, needs: Needs) -> Iterator[Finding]:
-    for name, owner in sorted(facts.owners.items()):
-        # The routes are written anew by every `up`: their volume has no label, and nothing to lose.
-        if owner == needs.deployment_id or name in (f"{needs.project}_{EDGE_ROUTES}", *needs.external_volumes):
-            continue
-        if owner:
-            text = f"{name} belongs to another deployment ({owner}, this one is {needs.deployment_id})"
-            way = "put that deployment's `secrets/` folder back here, or choose another `name`"
-        else:
-            text = f"{name} exists and belongs to no deployment of moorage"
-            way = f"to use its data, write `external: true` and `name: {name}` at that volume of the Compose file; else choose another `name`"
-        fix = f"{way}; only if its data is rubbish: `docker volume rm {name}`"
+    owners = {name: owner for name, owner in facts.owners.items() if name not in needs.external_volumes}
+    for name, owner in foreign(owners, needs.deployment_id, needs.project, needs.taken_volumes).items():
+        text, fix = explained(name, owner, needs.deployment_id)
         yield failure(NAME, text, fix, ("name",))
+
+
+def foreign(owners: Mapping[str, str], deployment_id: str, project: str, taken: Mapping[str, str]) -> dict[str, str]:
+    """Those of the volumes that are neither ours nor taken over from just that owner, sorted."""
+    # The routes are written anew by every `up`: their volume has nothing to lose.
+    return {
+        name: owner
+        for name, owner in sorted(owners.items())
+        if owner != deployment_id and name != f"{project}_{EDGE_ROUTES}" and taken.get(name) != owner
+    }
+
+
+def explained(name: str, owner: str, deployment_id: str) -> tuple[str, str]:
+    """Whose a volume is that is not ours, and the ways out."""
+    if owner:
+        text = f"{name} belongs to another deployment ({owner}, this one is {deployment_id})"
+        way = (
+            "put that deployment's `secrets/` folder back here, or choose another `name`; "
+            "if it is this one and its secrets are lost for good: `moorage up --take-over-volumes`"
+        )
+    else:
+        text = f"{name} exists and belongs to no deployment of moorage"
+        way = f"to use its data, write `external: true` and `name: {name}` at that volume of the Compose file; else choose another `name`"
+    return text, f"{way}; only if its data is rubbish: `docker volume rm {name}`"

@@ -51,12 +51,23 @@ def up(
     build: Annotated[bool, typer.Option("--build", help="Build the app's images again.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the cache.")] = False,
     skip_checks: Annotated[bool, typer.Option("--skip-checks", help="Go on although `check` has failures.")] = False,
+    take_over_volumes: Annotated[
+        bool,
+        typer.Option(
+            "--take-over-volumes", help="Use volumes whose label names another deployment: secrets were lost."
+        ),
+    ] = False,
+    name: Annotated[
+        str,
+        typer.Option("--name", help="With --take-over-volumes and without a terminal: the deployment's name, typed."),
+    ] = "",
     dry_run: DryRun = False,
 ) -> None:
     """Bring the stack up, or bring it to what moorage.yaml says. Safe to repeat and to interrupt.
 
     Exit status: 0 it runs, 1 it failed and the release before serves, 2 the files are wrong.
     """
+    from moorage.operations.changing import TakeOver
     from moorage.operations.changing import up as run_up
     from moorage.operations.planning import plan as run_plan
 
@@ -64,7 +75,15 @@ def up(
     if dry_run:
         raise typer.Exit(min(run_plan(own.deployment(environment, for_server=True), own.console, show_diff=False), 0))
     raise typer.Exit(
-        run_up(own.folder, environment, own.console, build=build, no_cache=no_cache, skip_checks=skip_checks)
+        run_up(
+            own.folder,
+            environment,
+            own.console,
+            build=build,
+            no_cache=no_cache,
+            skip_checks=skip_checks,
+            take_over=TakeOver(take_over_volumes, name),
+        )
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from moorage import flow
 from moorage.console import Console
 from moorage.errors import MoorageError
+from moorage.operations import guarding
 from moorage.operations.checking import blocking_findings
+from moorage.operations.planning import facts_of
 from moorage.operations.rendering import compare, refuse_other_version, write
 from moorage.process import printable
-from moorage.targets.compose import created, images, units
+from moorage.targets.compose import created, images, taken_volumes, units
 from moorage.targets.compose.deploy import Deployer, Place, UpOptions, load_facts
 from moorage.targets.compose.docker import Docker, engine_version
 from moorage.targets.compose.facts import StackFacts
@@ -23,19 +26,47 @@ from moorage.words import plural
 Confirm = Callable[[str], bool]
 
 
-def up(folder: Path, environment: str, console: Console, *, build: bool, no_cache: bool, skip_checks: bool) -> int:
+@dataclass(frozen=True)
+class TakeOver:
+    """The operator's word that volumes which seem to be somebody else's are this deployment's."""
+
+    is_wanted: bool = False
+    typed_name: str = ""
+
+
+def up(
+    folder: Path,
+    environment: str,
+    console: Console,
+    *,
+    build: bool,
+    no_cache: bool,
+    skip_checks: bool,
+    take_over: TakeOver = TakeOver(),
+) -> int:
     """Check, render, deploy, record; gives the exit status."""
-    deployment = flow.open_deployment(folder, environment)
+    deployment = flow.open_deployment(folder, environment, for_server=True)
     refuse_other_version(deployment.rendered_folder)
     engine_version()
     for notice in deployment.stack.notices:
         console.detail(f"note: {notice.subject}: {notice.text}")
     with deployment_lock(folder, deployment.environment, console) as descriptor:
+        place = Place(folder, deployment.environment)
+        # First of all, and before a secret is made: what another deployment's secrets open must be left to it.
+        guarding.refuse_foreign_containers(deployment.stack, place, console)
+        theirs = guarding.foreign_volumes(deployment, console)
+        if take_over.is_wanted and theirs:
+            guarding.confirm_taking_over(deployment.stack, theirs, take_over.typed_name, console)
+        else:
+            guarding.refuse_foreign_volumes(deployment.stack, theirs, console)
         deployment = flow.open_deployment(folder, environment, write_secrets=True, for_server=True)
+        if theirs:
+            taken_volumes.add(folder, deployment.environment, deployment.stack.deployment_id, theirs)
+            console.success(f"taken over: {', '.join(theirs)}")
         for warning in deployment.warnings:
             console.warning(warning)
         rendering = flow.render(deployment.stack)
-        place = Place(folder, deployment.environment)
+        guarding.refuse_data_risk_of(facts_of(rendering), place)
         files = compare(deployment, rendering)
         is_first = Releases(folder, deployment.environment).current() is None
         if (is_first or files.difference) and not skip_checks:

@@ -8,6 +8,7 @@ from moorage import flow
 from moorage.app.images import DATABASE_PORTS
 from moorage.checks.base import Finding, Needs, PublicationNeed, ServiceNeed
 from moorage.console import Console
+from moorage.targets.compose import taken_volumes
 from moorage.words import plural
 
 _ALWAYS_BLOCKING = ("engine", "disk", "volumes")
@@ -83,6 +84,7 @@ def needs_of(deployment: flow.Deployment) -> Needs:
         log_budget=stack.logs_total,
         volumes=facts.volumes,
         external_volumes=facts.external_volumes,
+        taken_volumes=taken_volumes.read(deployment.folder, deployment.environment, stack.deployment_id),
         services=tuple(
             ServiceNeed(item.name, item.image, item.builds, *_docker_access(deployment, item.name))
             for item in facts.services

@@ -28,8 +28,8 @@ SILENT = (
             (
                 "failure",
                 "acme_postgres-data belongs to another deployment (bbbbbbbbbbbb, this one is aaaaaaaaaaaa)",
-                "put that deployment's `secrets/` folder back here, or choose another `name`; only if its data is "
-                "rubbish: `docker volume rm acme_postgres-data`",
+                "put that deployment's `secrets/` folder back here, or choose another `name`; if it is this one and "
+                "its secrets are lost for good: `moorage up --take-over-volumes`; only if its data is rubbish: `docker volume rm acme_postgres-data`",
             ),
         ),
         (

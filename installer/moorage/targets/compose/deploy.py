@@ -19,7 +19,7 @@ from moorage.targets.compose.converge import Convergence
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import StackFacts, read_facts
 from moorage.targets.compose.names import COMPOSE_FOLDER, FACTS_FILE
-from moorage.targets.compose.plan import ContainerPlan, plan_containers
+from moorage.targets.compose.plan import ContainerPlan, data_risks, plan_containers
 from moorage.targets.compose.reasons import StepError, reason_of
 from moorage.targets.compose.releases import Release, Releases, read_tree
 from moorage.targets.compose.rollout import Rollouts
@@ -103,9 +103,9 @@ class Deployer:
         rollouts = Rollouts(self.docker, self.facts, self.console, self.place.rollout_marker)
         return Convergence(self.docker, self.facts, rollouts, self.place.private, self.console)
 
-    def plan(self, facts: StackFacts | None = None) -> ContainerPlan:
+    def plan(self) -> ContainerPlan:
         """What `up` would do to the containers."""
-        wanted = facts or self.facts
+        wanted = self.facts
         image_ids = self.docker.image_ids(wanted.image_references)
         return plan_containers(
             wanted,
@@ -120,7 +120,7 @@ class Deployer:
 
         Raises DeployError when it failed; the release before serves again, if there was one.
         """
-        _refuse_data_risk(self.plan(), "undo the change in moorage.yaml")
+        refuse_data_risk(self.facts, previous_facts(self.releases), "undo the change in moorage.yaml")
         self._name_damaged_releases()
         current = self.releases.current()
         image_ids = images.obtain(
@@ -186,7 +186,8 @@ class Deployer:
         Raises DeployError when it is not whole any more; nothing was changed then.
         """
         rendered, private = _files_of(release)
-        _refuse_data_risk(self.plan(load_facts(release.rendered)), "choose a release with the same database")
+        before = previous_facts(self.releases)
+        refuse_data_risk(load_facts(release.rendered), before, "choose a release with the same database")
         images.restore_names(self.docker, release.images)
         private_files.write(private, self.place.private)
         rendered.write(self.place.rendered)
@@ -222,9 +223,11 @@ class Deployer:
             self.console.detail(f"{plural(len(old), 'old release')} tidied away")
 
 
-def _refuse_data_risk(plan: ContainerPlan, hint: str) -> None:
-    if plan.risk == "data":
-        raise DeployError(f"this change would endanger data: {'; '.join(plan.risk_reasons)}", hint)
+def refuse_data_risk(facts: StackFacts, previous: StackFacts | None, hint: str) -> None:
+    """Raise DeployError when data that is there could not be read any more."""
+    reasons = data_risks(facts, previous)
+    if reasons:
+        raise DeployError(f"this change would endanger data: {'; '.join(reasons)}", hint)
 
 
 def _files_of(release: Release) -> tuple[Tree, Tree]:

@@ -35,6 +35,7 @@ class Container:
     network_of: str
     out_of_memory: bool
     volumes: tuple[str, ...] = ()
+    folder: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -177,6 +178,7 @@ def _container(item: Mapping[str, Any]) -> Container:
         network_of=mode.removeprefix("container:") if mode.startswith("container:") else "",
         out_of_memory=bool(state.get("OOMKilled")),
         volumes=tuple(mount["Name"] for mount in item.get("Mounts") or () if mount.get("Type") == "volume"),
+        folder=labels.get("com.docker.compose.project.working_dir", ""),
     )
 
 

@@ -33,7 +33,7 @@ def facts(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
         build_base=next((item.image.build_base for item in stack.services if item.image.build), ""),
         pull=stack.pull,
         running=tuple(long_running_services(stack)),
-        volumes=tuple(_volume_names(stack)),
+        volumes=tuple(volume_names(stack)),
         external_volumes=tuple(_engine_name(stack, volume) for volume in stack.volumes if volume.external),
         extra_images=tuple(
             ExtraImageFacts(item.name, item.image.reference, item.image.build is not None)
@@ -78,7 +78,8 @@ def _override_digest(stack: Stack) -> str:
     return hmac.new(stack.revision_key.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def _volume_names(stack: Stack) -> list[str]:
+def volume_names(stack: Stack) -> list[str]:
+    """The volumes that the stack makes, by their names on the host."""
     return [f"{stack.project}_edge-routes", f"{stack.project}_edge-acme", *stack.volume_names().values()]
 
 

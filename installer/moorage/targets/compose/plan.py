@@ -61,7 +61,7 @@ def plan_containers(
     changes.extend(_override_changes(facts, own, previous))
     for name in sorted({item.service for item in gone(facts, own)}):
         changes.append(ContainerChange(name, "remove", "no longer in the stack; its volumes stay", "the service ends"))
-    reasons = tuple(_data_risks(facts, previous))
+    reasons = tuple(data_risks(facts, previous))
     platform = {service.name for service in facts.services if service.kind in ("postgres", "redis")}
     restarts = any(change.action == "recreate" and change.service in platform for change in changes)
     return ContainerPlan(
@@ -188,7 +188,7 @@ def _downtime(service: ServiceFacts) -> str:
     return "a few seconds: the container is replaced"
 
 
-def _data_risks(facts: StackFacts, previous: StackFacts | None) -> list[str]:
+def data_risks(facts: StackFacts, previous: StackFacts | None) -> list[str]:
     """Changes that could make existing data unreadable; `up` refuses them."""
     if previous is None or not previous.postgres_service:
         return []

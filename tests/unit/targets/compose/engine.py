@@ -12,7 +12,7 @@ from moorage.errors import CommandFailed
 from moorage.process import Result
 from moorage.targets.compose.docker import Container, Docker
 from moorage.targets.compose.facts import ServiceFacts, read_facts
-from moorage.targets.compose.names import FACTS_FILE
+from moorage.targets.compose.names import FACTS_FILE, LABEL_DEPLOYMENT
 
 
 class Killed(BaseException):
@@ -26,6 +26,7 @@ class Engine:
     containers: dict[str, Container] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     existing_volumes: set[str] = field(default_factory=set)
+    owners: dict[str, str] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     die_before: int = -1
     is_away: bool = False
@@ -66,7 +67,14 @@ class FakeDocker(Docker):
 
     def volumes(self, names: Any) -> dict[str, dict[str, str]]:
         self.engine.step("volume inspect")
-        return {name: {} for name in names if name in self.engine.existing_volumes}
+        existing = self.engine.existing_volumes | set(self.engine.owners)
+        return {name: {LABEL_DEPLOYMENT: self._owner(name)} for name in names if name in existing}
+
+    def _owner(self, volume: str) -> str:
+        """Who made it; the deployment of the rendered folder, unless told otherwise."""
+        facts = self.compose_folder.parent / FACTS_FILE
+        ours = json.loads(facts.read_text())["deployment_id"] if facts.is_file() else ""
+        return self.engine.owners.get(volume, ours)
 
     def last_lines(self, container: str, count: int = 20) -> str:
         return "its last line"
