@@ -60,6 +60,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(changing, "engine_version", lambda: "26")
     monkeypatch.setattr(changing.units, "install", lambda *_: None)
     monkeypatch.setattr(probe, "wait_for", lambda *_, **__: probe.Answer(200, "ok"))
+    monkeypatch.setattr(probe, "ask", lambda *_, **__: probe.Answer(200, "ok"))
     for module in (waiting, converge):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
     monkeypatch.setattr(waiting, "_QUIET_SECONDS", 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from moorage.console import Console
@@ -74,12 +74,15 @@ class Convergence:
             if service.one_shot:
                 self._see_the_end(service)
             elif service.replicas:
-                wait_ready(self.docker, self.console, service, lambda: self._containers_of(service), service.replicas)
+                self._revive(service)
+                self.wait_for(service)
             return
         if change.action == "roll" and self._proxy_is_up():
             self.rollouts.roll(service, image_ids)
             return
         self.console.action(f"{service.name}: {change.why}")
+        if change.action == "start":
+            self._revive(service)
         if service.one_shot:
             self._run_once(service)
             return
@@ -93,6 +96,30 @@ class Convergence:
             return
         wait_ready(self.docker, self.console, service, lambda: self._containers_of(service), service.replicas)
         self.console.success(f"{service.name} is ready")
+
+    def wait_for(self, service: ServiceFacts) -> None:
+        """Wait until the service is ready. Raises DeployError when it will not be."""
+        wait_ready(self.docker, self.console, service, lambda: self._containers_of(service), service.replicas)
+
+    def illness_of(self, service: ServiceFacts) -> str:
+        """What is wrong with a service that is to stay as it is, or an empty text; one that starts gets its time."""
+        mine = [item for item in self._containers_of(service) if not item.is_ready]
+        if not mine:
+            return ""
+        if not all(item.is_running and item.health == "starting" for item in mine):
+            return f"{service.name} is {mine[0].health or mine[0].state}"
+        try:
+            self.wait_for(service)
+        except DeployError as error:
+            return error.message
+        return ""
+
+    def _revive(self, service: ServiceFacts) -> None:
+        """Start the app's ill containers anew: what they need may have come back, and they give up by themselves."""
+        for item in self._containers_of(service) if service.kind == "app" else ():
+            if item.health == "unhealthy" or item.state == "restarting":
+                self.console.action(f"{service.name}: is not well, starts again")
+                self.docker.docker("restart", item.id, check=False)
 
     def _proxy_is_up(self) -> bool:
         """Without a proxy no request can be lost, and none could be switched."""
@@ -119,9 +146,6 @@ class Convergence:
                 self.console.failure(f"{service.name} ended with status {item.exit_code}")
                 self.console.detail(self.docker.last_lines(item.id) or "(it said nothing)")
                 raise DeployError(f"{service.name} ended with status {item.exit_code}", "its last lines are above")
-
-    def selector(self, service: ServiceFacts) -> Callable[[], list[Container]]:
-        return lambda: self._containers_of(service)
 
     def _containers_of(self, service: ServiceFacts) -> list[Container]:
         return [item for item in self.docker.containers() if item.service == service.name and not item.is_one_off]
@@ -194,12 +218,7 @@ class Convergence:
 
     def look_from_outside(self) -> None:
         """Every routed host answers through Traefik."""
-        hosts = {route.host for route in self.facts.routes}
-        paths = {self.facts.domain: self.facts.check_path}
-        for route in self.facts.routes:
-            paths.setdefault(route.host, route.path)
-        for host in sorted(hosts):
-            path = paths[host]
+        for host, path in self._addresses():
             with self.console.waiting(f"{host}{path} answers through Traefik", 60):
                 answer = probe.wait_for(self.facts, host, path, 60)
             if not answer.is_routed or answer.status >= 500:
@@ -208,6 +227,22 @@ class Convergence:
                     f"{host}{path} does not answer through Traefik: {shown}",
                     f"`moorage logs {TRAEFIK}` has the proxy's reason",
                 )
+
+    def outside_troubles(self) -> list[str]:
+        """What a single look at every routed host finds wrong."""
+        troubles = []
+        for host, path in self._addresses():
+            answer = probe.ask(self.facts, host, path)
+            if not answer.is_routed or answer.status >= 500:
+                troubles.append(f"{host}{path} answers {answer.status or 'nothing'}")
+        return troubles
+
+    def _addresses(self) -> list[tuple[str, str]]:
+        """Every routed host with a path to ask it by."""
+        paths = {self.facts.domain: self.facts.check_path}
+        for route in self.facts.routes:
+            paths.setdefault(route.host, route.path)
+        return [(host, paths[host]) for host in sorted({route.host for route in self.facts.routes})]
 
     def certificate_status(self, is_new: bool) -> int:
         """0 when the site has a real certificate (or needs none), 1 when it has none; waits after a change."""

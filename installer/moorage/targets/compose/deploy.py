@@ -23,7 +23,6 @@ from moorage.targets.compose.plan import ContainerPlan, data_risks, plan_contain
 from moorage.targets.compose.reasons import StepError, reason_of
 from moorage.targets.compose.releases import Release, Releases, read_tree
 from moorage.targets.compose.rollout import Rollouts
-from moorage.targets.compose.waiting import wait_ready
 from moorage.tree import Tree
 from moorage.words import plural
 
@@ -116,8 +115,9 @@ class Deployer:
         )
 
     def up(self, options: UpOptions) -> Release | None:
-        """Bring the stack to the rendered state; gives the new release, or None when nothing was to be done.
+        """Bring the stack to the rendered state; gives the release that serves, or None when nothing was to be done.
 
+        It is a new one only when files or images differ: a container that was started again makes no release.
         Raises DeployError when it failed; the release before serves again, if there was one.
         """
         refuse_data_risk(self.facts, previous_facts(self.releases), "undo the change in moorage.yaml")
@@ -126,41 +126,55 @@ class Deployer:
         image_ids = images.obtain(
             self.docker, self.facts, self.console, options.sources, build=options.build, no_cache=options.no_cache
         )
-        if current is not None and self._is_settled(current, image_ids):
-            self._see_that_all_is_well()
+        recorded = current if current is not None and self._is_what_is_rendered(current, image_ids) else None
+        if recorded is not None and self._is_settled() and self._is_well():
+            self.convergence.join_project_networks()
             return None
         self.convergence.check_files()
         try:
             self.convergence.run(image_ids, run_jobs=True)
             self.convergence.look_from_outside()
         except StepError as error:
+            if recorded is not None:
+                raise _in_vain(recorded, reason_of(error)) from None
             raise self._fall_back(current, reason_of(error)) from None
-        return self._record(image_ids)
+        return recorded or self._record(image_ids)
 
     def _name_damaged_releases(self) -> None:
         for record in self.releases.damaged():
             self.console.warning(f"{record} can't be read; this release is left out")
 
-    def _is_settled(self, current: Release, image_ids: Mapping[str, str]) -> bool:
-        """Whether the last `up` was finished and wanted the very same.
+    def _is_what_is_rendered(self, current: Release, image_ids: Mapping[str, str]) -> bool:
+        """Whether the last `up` was finished and wanted the very same files and images.
 
-        The files are compared too: jobs, databases and the look from outside have no container that would tell.
+        Not only what shows in containers: jobs, databases and the look from outside have none that would tell.
         """
-        if self.place.rollout_marker.exists() or dict(current.images) != dict(image_ids):
+        if dict(current.images) != dict(image_ids):
             return False
         try:
-            recorded = read_tree(current.rendered)
+            public, private = read_tree(current.rendered), read_tree(current.private_folder)
         except MoorageError:
             return False
-        return recorded.digest() == read_tree(self.place.rendered).digest() and not self.plan()
+        return public.digest() == read_tree(self.place.rendered).digest() and (
+            private.digest() == read_tree(self.place.private).digest()
+        )
 
-    def _see_that_all_is_well(self) -> None:
-        """Nothing is to be done; raises DeployError when a container is not well all the same."""
+    def _is_settled(self) -> bool:
+        """Whether every container is the one that is wanted."""
+        return not self.place.rollout_marker.exists() and not self.plan()
+
+    def _is_well(self) -> bool:
+        """One cheap look at the containers and at the site; tells what is wrong.
+
+        What is as it should be may be ill all the same: then every step is repeated, databases and roles included.
+        """
         unwell = {item.service for item in self.docker.containers() if not item.is_ready}
-        for service in self.facts.services:
-            if service.name in unwell and service.replicas and not service.one_shot:
-                wait_ready(self.docker, self.console, service, self.convergence.selector(service), service.replicas)
-        self.convergence.join_project_networks()
+        lasting = [item for item in self.facts.services if item.name in unwell and item.replicas and not item.one_shot]
+        found = [self.convergence.illness_of(service) for service in lasting]
+        troubles = [text for text in found if text] or self.convergence.outside_troubles()
+        for text in troubles:
+            self.console.warning(f"{text}; every step is gone through again")
+        return not troubles
 
     def _fall_back(self, current: Release | None, error: DeployError) -> DeployError:
         """Bring the release before back; gives the error to raise, which says what serves now."""
@@ -221,6 +235,14 @@ class Deployer:
         images.forget_all_but(self.docker, self.facts.project, self.releases.ids())
         if old:
             self.console.detail(f"{plural(len(old), 'old release')} tidied away")
+
+
+def _in_vain(release: Release, error: DeployError) -> DeployError:
+    """The failure of a run that had nothing new to bring: going back to the very same would mend nothing."""
+    return DeployError(
+        f"{error.message}; every step of release {release.id} was repeated, and there is nothing newer to take back",
+        error.hint or "`moorage logs` has the reason; `moorage rollback` goes to the release before",
+    )
 
 
 def refuse_data_risk(facts: StackFacts, previous: StackFacts | None, hint: str) -> None:

@@ -31,7 +31,7 @@ _RECORD = "release.json"
 
 @dataclass(frozen=True)
 class Release:
-    """One release: when it began to serve, and the exact images."""
+    """One release: when it began to serve, the exact images, and the id of what served before it."""
 
     id: str
     time: str
@@ -39,6 +39,7 @@ class Release:
     images: Mapping[str, str]
     folder: Path
     private_folder: Path
+    before: str = ""
 
     @property
     def rendered(self) -> Path:
@@ -73,10 +74,18 @@ class Releases:
         return self._read(name) if name else None
 
     def before_current(self) -> Release | None:
-        """The release that a rollback goes to."""
+        """The release that a rollback goes to: what served before, not what it was gone back from.
+
+        The next older one when that is not known, damaged or tidied away.
+        """
         current = self._current_name()
-        older = [release for release in self.all() if current and _age(release.id) < _age(current)]
-        return older[-1] if older else None
+        if not current:
+            return None
+        found, known = self.all(), self._read(current)
+        served = [release for release in found if known is not None and release.id == known.before]
+        limit = known.before if known is not None and known.before else current
+        older = [release for release in found if _age(release.id) < _age(limit)]
+        return next(iter(served or older[-1:]), None)
 
     def named(self, name: str) -> Release:
         """A release by its id or a clear beginning of it. Raises MoorageError."""
@@ -105,12 +114,13 @@ class Releases:
         _write(private_tree, partial_private, 0o700)
         _write(public_tree, partial / "rendered", 0o755)
         time = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        record = {"id": name, "time": time, "moorage": __version__, "images": dict(images)}
+        before = self._current_name()
+        record = {"id": name, "time": time, "moorage": __version__, "images": dict(images), "before": before}
         write_file(partial / _RECORD, File(dump_json(record).encode()))
         partial_private.rename(self.private_folder / name)
         partial.rename(self.folder / name)
         self.set_current(name)
-        return Release(name, time, __version__, dict(images), self.folder / name, self.private_folder / name)
+        return self._release(name, record)
 
     def set_current(self, name: str) -> None:
         """Say which release serves."""
@@ -144,7 +154,18 @@ class Releases:
             return None
         if not _ID.match(name) or not _is_record(record, name):
             return None
-        return Release(name, record["time"], record["moorage"], record["images"], place, self.private_folder / name)
+        return self._release(name, record)
+
+    def _release(self, name: str, record: Mapping[str, Any]) -> Release:
+        return Release(
+            name,
+            record["time"],
+            record["moorage"],
+            record["images"],
+            self.folder / name,
+            self.private_folder / name,
+            record.get("before", ""),
+        )
 
     def _tidy(self) -> None:
         """Delete what runs that were cut off have left, secret halves first of all."""
@@ -208,6 +229,6 @@ def _is_record(record: Any, name: str) -> bool:
     if not isinstance(record, dict) or record.get("id") != name:
         return False
     images = record.get("images")
-    texts = [record.get("time"), record.get("moorage")]
+    texts = [record.get("time"), record.get("moorage"), record.get("before", "")]
     texts += [*images, *images.values()] if isinstance(images, dict) else [None]
     return all(isinstance(text, str) for text in texts)

@@ -32,6 +32,7 @@ class Engine:
     is_away: bool = False
     refuses: str = ""
     broken: set[str] = field(default_factory=set)
+    ill: set[str] = field(default_factory=set)
     clock: int = 0
 
     def step(self, text: str) -> None:
@@ -89,6 +90,11 @@ class FakeDocker(Docker):
             self.engine.containers.pop(rest[-1], None)
         elif word == "stop" and rest[-1] in self.engine.containers:
             self._set(rest[-1], state="exited")
+        elif word == "restart":
+            service = self.engine.containers[rest[-1]].service
+            self._set(
+                rest[-1], state="running", restarts=0, health="unhealthy" if service in self.engine.ill else "healthy"
+            )
         elif word == "tag":
             self.engine.images[rest[1]] = self.image_id_now(rest[0])
         elif word == "rmi":

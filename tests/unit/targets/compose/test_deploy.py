@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from moorage.console import Console
 from moorage.errors import DeployError
 from moorage.targets.compose import converge, deploy, private_files, probe, rollout, waiting
 from moorage.targets.compose.deploy import Deployer, Place, UpOptions
-from moorage.targets.compose.releases import KEPT, Release, Releases
+from moorage.targets.compose.releases import KEPT, Release, Releases, read_tree
+from moorage.tree import File
 from tests.unit.given import deployment
 from tests.unit.targets.compose.engine import Engine, FakeDocker, Killed, with_images
 
@@ -72,6 +74,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server(tmp_path)
     monkeypatch.setattr(deploy, "Docker", FakeDocker)
     monkeypatch.setattr(probe, "wait_for", lambda *_, **__: found.answer)
+    monkeypatch.setattr(probe, "ask", lambda *_, **__: found.answer)
     for module in (waiting, rollout, converge):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
     monkeypatch.setattr(waiting, "_QUIET_SECONDS", 0.0)
@@ -293,6 +296,83 @@ def test_a_container_that_a_human_removed_comes_back(server: Server) -> None:
         del server.engine.containers[item.id]
         assert server.up() is not None or server.running() == NORMAL
         assert server.running() == NORMAL
+
+
+def commands(server: Server, *beginnings: str) -> list[str]:
+    """What was told to the engine."""
+    return [line for line in server.engine.log if line.startswith(beginnings)]
+
+
+def test_starting_what_was_stopped_makes_no_release(server: Server) -> None:
+    first = server.up(APP)
+    for _ in range(KEPT + 1):
+        for service in ("traefik", "worker"):
+            (item,) = server.engine.of(service)
+            server.engine.containers[item.id] = replace(item, state="exited")
+        assert server.up() == first
+        assert all(item.is_ready for item in server.engine.of("worker"))
+    (web,) = server.engine.of("web")
+    del server.engine.containers[web.id]
+    assert server.up() == first
+    assert server.running() == NORMAL
+    assert server.releases.all() == (first,)
+
+
+def test_a_site_that_answers_with_errors_is_never_called_well(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody changed the role's password by hand: it is set again before anything is reported."""
+    first = server.up(APP)
+
+    def answer(*_: Any, **__: Any) -> probe.Answer:
+        return probe.Answer(200 if commands(server, "compose exec -T postgres psql") else 500, "")
+
+    monkeypatch.setattr(probe, "ask", answer)
+    monkeypatch.setattr(probe, "wait_for", answer)
+    server.engine.log.clear()
+    assert server.up() == first
+    assert "notes.example.com/ answers 500; every step is gone through again" in capsys.readouterr().err
+    assert server.up() is None
+    assert server.releases.all() == (first,)
+
+
+def test_a_site_that_stays_ill_is_reported_after_every_step(server: Server) -> None:
+    first = server.up(APP)
+    assert first is not None
+    server.answer = probe.Answer(503, "")
+    server.engine.log.clear()
+    with pytest.raises(DeployError, match=f"status 503; every step of release {first.id} was repeated"):
+        server.up()
+    assert commands(server, "compose exec -T postgres psql")
+    assert not commands(server, "tag")
+
+
+@pytest.mark.parametrize("state", [{"health": "unhealthy"}, {"state": "restarting", "restarts": 9, "exit_code": 1}])
+def test_an_ill_container_starts_anew_after_the_databases_are_right(state: dict[str, Any], server: Server) -> None:
+    first = server.up(APP)
+    (item,) = server.engine.of("worker")
+    server.engine.containers[item.id] = replace(item, **state)
+    server.engine.log.clear()
+    assert server.up() == first
+    names = [line.split()[0] for line in commands(server, "compose exec -T postgres psql", "restart")]
+    assert names == ["compose", "restart"]
+    server.engine.containers[item.id] = replace(item, **state)
+    server.engine.ill.add("worker")
+    with pytest.raises(DeployError, match="worker runs, but its health check fails"):
+        server.up()
+
+
+def test_secret_files_that_changed_alone_are_a_change(server: Server) -> None:
+    first = server.up(APP)
+    server.render(APP)
+    tree = read_tree(server.place.private)
+    tree.files["files/postgres_password"] = File(b"another", 0o600)
+    del tree.files["manifest.json"]
+    tree.add("manifest.json", tree.manifest(), 0o600)
+    private_files.write(tree, server.place.private)
+    second = server.up()
+    assert second is not None
+    assert second != first
 
 
 def test_a_damaged_current_release_still_guards_the_database(server: Server) -> None:

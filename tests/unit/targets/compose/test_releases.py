@@ -86,7 +86,33 @@ def test_a_rollback_goes_to_the_release_before_and_not_further_twice(tmp_path: P
     assert releases.before_current() is None
     fourth = record(tmp_path, 4)
     assert fourth.id.startswith("0004-")
-    assert releases.before_current() == third
+    # Not the third one, which was gone back from.
+    assert releases.before_current() == first
+    releases.remove(first)
+    assert releases.before_current() is None
+    assert releases.named("0003") == third
+
+
+def test_a_rollback_passes_by_what_was_gone_back_from(tmp_path: Path) -> None:
+    releases = Releases(tmp_path, "compose")
+    good, served, bad = (record(tmp_path, number) for number in (4, 5, 6))
+    releases.set_current(served.id)
+    newest = record(tmp_path, 7)
+    assert newest.before == served.id
+    assert releases.before_current() == served
+    releases.set_current(served.id)
+    assert releases.before_current() == good
+    releases.set_current(newest.id)
+    (served.folder / "release.json").write_text("{")
+    assert releases.before_current() == good
+    assert bad in releases.all()
+
+
+def test_records_that_do_not_know_what_served_before_go_by_age(tmp_path: Path) -> None:
+    first, second = record(tmp_path, 1), record(tmp_path, 2)
+    text = (second.folder / "release.json").read_text()
+    (second.folder / "release.json").write_text(text.replace('"before"', '"unknown"'))
+    assert Releases(tmp_path, "compose").before_current() == first
 
 
 @pytest.mark.parametrize("name", ["0002-20260504T140000Z", "0002", "0002-2026"])
