@@ -16,7 +16,7 @@ from moorage.app.opening import open_compose_file
 from moorage.app.variables import env_problems, secret_needs, used_names, variable_values
 from moorage.assets import asset, builtin_apps
 from moorage.config.loading import LoadedConfig, is_builtin_name
-from moorage.config.overrides import read_override
+from moorage.config.overrides import override_source, read_override
 from moorage.config.secrets import SecretNeed, SecretStore, SecretValues
 from moorage.config.tls_files import certificate_digest
 from moorage.errors import InputError, Problem
@@ -124,6 +124,7 @@ def read_stack(
         adoption,
         secrets,
         override=override,
+        override_source=override_source(folder) if override is not None else Sensitive(""),
         certificate_digest=certificate_digest(loaded, folder),
         revision_key=_revision_key(store),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from moorage.errors import InputError, Problem
 from moorage.formats import Document, dotted, is_file, read_yaml
+from moorage.sensitive import Sensitive
 
 NAME = "overrides/compose.yaml"
 _MAPPINGS = ("services", "networks", "volumes", "configs", "secrets")
@@ -35,6 +36,11 @@ def read_override(folder: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
         if not isinstance(service, dict):
             problems.append(_must_be_a_mapping(document, "services", name))
     return (None, problems) if problems else (content, [])
+
+
+def override_source(folder: Path) -> Sensitive:
+    """The file as it is written, comments included; operators may write passwords into it."""
+    return Sensitive((folder / NAME).read_bytes().decode("utf-8"))
 
 
 def _must_be_a_mapping(document: Document, *path: str) -> Problem:

@@ -57,6 +57,7 @@ def build_stack(
     secrets: SecretValues,
     *,
     override: Mapping[str, Any] | None,
+    override_source: Sensitive,
     certificate_digest: str,
     revision_key: Sensitive,
 ) -> tuple[Stack | None, list[Problem]]:
@@ -157,6 +158,7 @@ def build_stack(
         pull=config.images.pull,
         notices=(*app.notices, *draft.notices),
         override=override,
+        override_source=override_source,
         revision_key=revision_key,
         project_networks=app.extension.project_networks,
     )

@@ -372,6 +372,7 @@ class Stack:
     notices: tuple[Notice, ...]
     override: Mapping[str, Any] | None
     revision_key: Sensitive
+    override_source: Sensitive
     project_networks: str = ""
 
     def service(self, name: str) -> Service:

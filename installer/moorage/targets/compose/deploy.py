@@ -18,7 +18,7 @@ from moorage.targets.compose import images, private_files
 from moorage.targets.compose.converge import Convergence
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import StackFacts, read_facts
-from moorage.targets.compose.names import COMPOSE_FOLDER, FACTS_FILE
+from moorage.targets.compose.names import COMPOSE_FOLDER, FACTS_FILE, OVERRIDE_FILE
 from moorage.targets.compose.plan import ContainerPlan, data_risks, plan_containers
 from moorage.targets.compose.reasons import StepError, reason_of
 from moorage.targets.compose.releases import Release, Releases, read_tree
@@ -211,6 +211,19 @@ class Deployer:
         self.convergence.run(dict(release.images), run_jobs=False)
         self.convergence.look_from_outside()
         self.releases.set_current(release.id)
+        self._tell_other_override(release, private)
+
+    def _tell_other_override(self, release: Release, private: Tree) -> None:
+        """The operator's own file is never written: it may say something else now than what runs."""
+        kept = private.files.get(OVERRIDE_FILE)
+        if kept is None and self.facts.override_digest:
+            # Of a time when releases had no copy: it runs with the present one.
+            return
+        place = self.place.folder / OVERRIDE_FILE
+        present = place.read_bytes() if place.is_file() else None
+        if present != (kept.content if kept else None):
+            of_release = "the one that it was made with" if kept else "none"
+            self.console.warning(f"{OVERRIDE_FILE} is another one now; release {release.id} runs with {of_release}")
 
     def _record(self, image_ids: Mapping[str, str]) -> Release:
         """Keep what serves as a release. Raises DeployError when that fails: it serves all the same."""

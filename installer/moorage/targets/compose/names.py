@@ -5,7 +5,8 @@ from __future__ import annotations
 COMPOSE_FOLDER = "compose"
 COMPOSE_FILE = "compose.yaml"
 BUILD_FILE = "build.yaml"
-OVERRIDE_FILE = "compose.yaml"
+# The operator's own file, below the deployment folder; its copy below the private folder is what Compose reads.
+OVERRIDE_FILE = "overrides/compose.yaml"
 FACTS_FILE = "stack.json"
 
 TRAEFIK = "traefik"

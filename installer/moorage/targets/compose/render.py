@@ -51,6 +51,8 @@ def render(stack: Stack) -> Rendering:
         services.add_files(service, public, private)
         _add_secret_environment(service, private)
     host.add_files(stack, public)
+    if stack.override is not None:
+        private.add(OVERRIDE_FILE, stack.override_source.reveal(), 0o600)
     revisions = _revisions(stack, public, private)
     public.add(
         f"{COMPOSE_FOLDER}/{COMPOSE_FILE}", dump_yaml(services.literal(_compose_file(stack, revisions)), _HEADER)
@@ -125,7 +127,8 @@ def _parameters(stack: Stack, revisions: dict[str, str]) -> dict[str, str]:
         values[variable] = revisions[service]
     files = [COMPOSE_FILE]
     if stack.override is not None:
-        files.append(from_compose_folder(f"overrides/{OVERRIDE_FILE}"))
+        # A copy, so that a release that is gone back to runs with its own.
+        files.append(from_compose_folder(f"{private_folder(stack.environment)}/{OVERRIDE_FILE}"))
     return {**values, "COMPOSE_FILE": ":".join(files), "COMPOSE_PATH_SEPARATOR": ":"}
 
 

@@ -289,6 +289,42 @@ def test_a_rollback_brings_secrets_and_their_rights_back(server: Server) -> None
     assert server.releases.current() == first
 
 
+def test_a_rollback_runs_with_the_override_of_its_time(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    own = server.folder / "overrides/compose.yaml"
+    own.parent.mkdir()
+    own.write_text("# mine\nservices: {web: {environment: {P: pw-first}}}\n")
+    first = server.up(APP)
+    assert first is not None
+    copy = server.place.private / "overrides/compose.yaml"
+    assert copy.read_text() == own.read_text()
+    for path in (copy, first.private_folder / "overrides/compose.yaml"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert "secrets/compose/compose/overrides/compose.yaml" in (server.place.compose / ".env").read_text()
+    assert not [
+        path for path in server.place.rendered.rglob("*") if path.is_file() and b"pw-first" in path.read_bytes()
+    ]
+    own.write_text("services: {web: {environment: {P: pw-second}}}\n")
+    server.up(APP)
+    assert "second" in copy.read_text()
+    Deployer(server.place, Console(quiet=True)).restore(first)
+    assert "first" in copy.read_text()
+    assert "second" in own.read_text()
+    told = capsys.readouterr().err
+    assert f"overrides/compose.yaml is another one now; release {first.id} runs with the one that it was made" in told
+
+
+def test_an_override_that_the_release_did_not_have_is_told(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    first = server.up(APP)
+    assert first is not None
+    Deployer(server.place, Console(quiet=True)).restore(first)
+    assert "overrides" not in capsys.readouterr().err
+    (server.folder / "overrides").mkdir()
+    (server.folder / "overrides/compose.yaml").write_text("services: {web: {environment: {P: pw-second}}}\n")
+    server.up(APP)
+    Deployer(server.place, Console(quiet=True)).restore(first)
+    assert "runs with none" in capsys.readouterr().err
+
+
 def test_a_container_that_a_human_removed_comes_back(server: Server) -> None:
     server.up(APP)
     for name in ("worker", "web"):
