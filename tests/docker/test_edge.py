@@ -18,7 +18,7 @@ pytestmark = pytest.mark.docker
 PEBBLE_IMAGE = "ghcr.io/letsencrypt/pebble:2.6"
 
 
-def _with_pebble(site: Site, *, alias: bool) -> None:
+def with_pebble(site: Site, *, alias: bool) -> None:
     """An ACME server beside the stack, by the operator's own override file: nothing rendered is edited."""
     certificate = docker("run", "--rm", "--entrypoint", "cat", PEBBLE_IMAGE, "/test/certs/pebble.minica.pem")
     (site.folder / "pebble-ca.pem").write_text(certificate, encoding="utf-8")
@@ -42,7 +42,7 @@ def test_a_certificate_is_issued_by_an_acme_server(make_site: Callable[..., Site
     site = make_site(
         tls={"email": "ops@example.com", "acme_server": "https://pebble:14000/dir", "acme_ca_file": "./pebble-ca.pem"}
     )
-    _with_pebble(site, alias=True)
+    with_pebble(site, alias=True)
     outcome = site.up()
     assert outcome.status == 0, outcome.text
     assert "Pebble" in outcome.errors

@@ -16,6 +16,7 @@ from moorage.operations.planning import facts_of
 from moorage.operations.rendering import compare, refuse_other_version, write
 from moorage.process import printable
 from moorage.targets.compose import created, images, taken_volumes, units
+from moorage.targets.compose.certificates import Certificates
 from moorage.targets.compose.deploy import Deployer, Place, UpOptions, load_facts
 from moorage.targets.compose.docker import Docker, engine_version
 from moorage.targets.compose.facts import StackFacts
@@ -75,13 +76,14 @@ def up(
             console.warning(f"{deployment.rendered_folder / path} was edited by hand; the edit is lost")
         write(deployment, rendering)
         deployer = Deployer(place, console, descriptor)
+        certificates = Certificates(deployer.docker, deployer.facts, console)
         release = deployer.up(UpOptions(deployment.source_folder, build, no_cache))
         units.install(place, deployer.facts, console)
         if release is None:
             console.success(f"nothing to do: {deployer.facts.base_url} runs what moorage.yaml says")
         else:
             console.success(f"release {release.id} serves {deployer.facts.base_url}")
-        status = deployer.convergence.certificate_status(release is not None)
+        status = certificates.status(is_new=release is not None)
         if console.as_json:
             _report_release(console, deployer, changed=release is not None, has_certificate=status == 0)
         return status

@@ -54,6 +54,7 @@ def container_plan(deployment: flow.Deployment, rendering: Rendering, console: C
         docker.image_ids(facts.image_references),
         docker.volumes(facts.volumes),
         previous_facts(Releases(deployment.folder, deployment.environment)),
+        docker.networks(list(facts.network_names)),
     )
 
 

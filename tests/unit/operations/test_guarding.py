@@ -14,7 +14,7 @@ from moorage.console import Console
 from moorage.errors import DeployError, MoorageError
 from moorage.operations import changing, checking, guarding
 from moorage.operations.changing import TakeOver
-from moorage.targets.compose import converge, deploy, probe, taken_volumes, waiting
+from moorage.targets.compose import deploy, probe, taken_volumes, waiting
 from tests.unit.given import deployment
 from tests.unit.targets.compose.engine import Engine, FakeDocker, with_images
 
@@ -61,7 +61,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(changing.units, "install", lambda *_: None)
     monkeypatch.setattr(probe, "wait_for", lambda *_, **__: probe.Answer(200, "ok"))
     monkeypatch.setattr(probe, "ask", lambda *_, **__: probe.Answer(200, "ok"))
-    for module in (waiting, converge):
+    for module in (waiting,):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
     monkeypatch.setattr(waiting, "_QUIET_SECONDS", 0.0)
     return Host(tmp_path)

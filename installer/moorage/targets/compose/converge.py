@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,13 +11,18 @@ from moorage.targets.compose import created, jobs, probe
 from moorage.targets.compose.docker import Container, Docker
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
-from moorage.targets.compose.plan import ContainerPlan, gone, is_current, must_go_first, plan_containers
+from moorage.targets.compose.plan import (
+    ContainerPlan,
+    changed_networks,
+    gone,
+    is_current,
+    must_go_first,
+    plan_containers,
+)
 from moorage.targets.compose.reasons import reason_of
 from moorage.targets.compose.rollout import Rollouts
 from moorage.targets.compose.waiting import wait_ready
 
-# Let's Encrypt takes seconds; a DNS challenge waits for the record to spread.
-_CERTIFICATE_SECONDS = 120.0
 _ONE_SHOT_SECONDS = 900.0
 
 
@@ -43,8 +46,9 @@ class Convergence:
 
     def run(self, image_ids: Mapping[str, str], *, run_jobs: bool) -> None:
         """Bring everything to the rendered state. Raises DeployError at the first step that fails."""
+        self._remove_changed_networks()
         plan = plan_containers(
-            self.facts, self.docker.containers(), image_ids, self.docker.volumes(self.facts.volumes), None
+            self.facts, self.docker.containers(), image_ids, self.docker.volumes(self.facts.volumes), None, {}
         )
         self._remove(must_go_first(self.facts, self.docker.containers()))
         for service in self.facts.services:
@@ -66,6 +70,16 @@ class Convergence:
         self.rollouts.end_switch()
         self._remove_gone()
         self.join_project_networks()
+
+    def _remove_changed_networks(self) -> None:
+        """Networks that get or lose their way out, with the containers that hang on them; Compose makes them anew."""
+        names = changed_networks(self.facts, self.docker.networks(list(self.facts.network_names)))
+        for item in self.docker.containers() if names else ():
+            if set(item.networks) & set(names):
+                self.console.action(f"{item.name}: ends, because its network is made anew")
+                self._end(item)
+        for name in names:
+            self.docker.docker("network", "rm", name)
 
     def _bring(self, service: ServiceFacts, plan: ContainerPlan, image_ids: Mapping[str, str]) -> None:
         """One service to its wanted state, then ready."""
@@ -243,41 +257,6 @@ class Convergence:
         for route in self.facts.routes:
             paths.setdefault(route.host, route.path)
         return [(host, paths[host]) for host in sorted({route.host for route in self.facts.routes})]
-
-    def certificate_status(self, is_new: bool) -> int:
-        """0 when the site has a real certificate (or needs none), 1 when it has none; waits after a change."""
-        if not self.facts.https_port:
-            return 0
-        limit = _CERTIFICATE_SECONDS if is_new else 0
-        end = time.monotonic() + limit
-        with self.console.waiting("the certificate", limit or None):
-            found = probe.certificate(self.facts, self.facts.domain)
-            while (found is None or found.is_default) and time.monotonic() < end:
-                time.sleep(1)
-                found = probe.certificate(self.facts, self.facts.domain)
-        if found is not None and not found.is_default:
-            self.console.success(f"certificate until {found.not_after:%Y-%m-%d}, {found.issuer}")
-            return 0
-        self.console.failure("the site runs, but has no certificate yet; browsers will warn")
-        for line in self._certificate_errors():
-            self.console.detail(line)
-        self.console.detail(
-            "→ `moorage check` looks at DNS and ports; Traefik tries again by itself, or after `moorage up`"
-        )
-        return 1
-
-    def _certificate_errors(self) -> list[str]:
-        """Why Traefik could not get one, in its own words."""
-        lines = []
-        for item in self._containers_of(self.facts.service(TRAEFIK)):
-            for line in self.docker.last_lines(item.id, 400).splitlines():
-                if '"level":"error"' in line and "ertificate" in line:
-                    try:
-                        entry = json.loads(line)
-                    except ValueError:
-                        continue
-                    lines.append(f"{entry.get('message', '')}: {entry.get('error', '')}")
-        return lines[-2:]
 
 
 def _ordered(facts: StackFacts) -> list[ServiceFacts]:

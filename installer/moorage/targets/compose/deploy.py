@@ -112,6 +112,7 @@ class Deployer:
             image_ids,
             self.docker.volumes(wanted.volumes),
             previous_facts(self.releases),
+            self.docker.networks(list(wanted.network_names)),
         )
 
     def up(self, options: UpOptions) -> Release | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from moorage.process import Result, attach, attach_plain, printable, run
 from moorage.targets.compose.names import LABEL_REVISION
 
 _LONG = 1800.0
+# How Docker says that one of the asked things does not exist.
+_MISSING = re.compile(r"no such|network \S+ not found", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Container:
     out_of_memory: bool
     volumes: tuple[str, ...] = ()
     folder: str = ""
+    networks: tuple[str, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -134,6 +138,10 @@ class Docker:
         """Name → labels of the volumes that exist."""
         return {item["Name"]: item.get("Labels") or {} for item in self._inspect("volume", names)}
 
+    def networks(self, names: Sequence[str]) -> dict[str, bool]:
+        """Name → whether it has no way out, of the networks that exist."""
+        return {item["Name"]: bool(item.get("Internal")) for item in self._inspect("network", names)}
+
     def _inspect(self, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
         """Those of the named things that exist. Raises CommandFailed when the engine does not answer.
 
@@ -142,15 +150,16 @@ class Docker:
         if not names:
             return []
         found = self.docker(kind, "inspect", *names, check=False, timeout_seconds=60)
-        reasons = [line for line in found.errors.splitlines() if line.strip() and "no such" not in line.lower()]
+        reasons = [line for line in found.errors.splitlines() if line.strip() and not _MISSING.search(line)]
         if found.status != 0 and reasons:
             raise CommandFailed(("docker", kind, "inspect"), found.status, "\n".join(reasons))
         items: list[dict[str, Any]] = json.loads(found.output or "[]")
         return items
 
-    def last_lines(self, container: str, count: int = 20) -> str:
-        """The end of a container's log, both streams."""
-        found = self.docker("logs", "--tail", str(count), container, check=False, timeout_seconds=60)
+    def last_lines(self, container: str, count: int = 20, since: str = "") -> str:
+        """The end of a container's log, both streams; nothing from before `since`, a moment as Docker reads it."""
+        limits = ["--tail", str(count), *(["--since", since] if since else [])]
+        found = self.docker("logs", *limits, container, check=False, timeout_seconds=60)
         return (found.output + found.errors).strip()
 
     def network_names(self) -> tuple[str, ...]:
@@ -179,6 +188,7 @@ def _container(item: Mapping[str, Any]) -> Container:
         out_of_memory=bool(state.get("OOMKilled")),
         volumes=tuple(mount["Name"] for mount in item.get("Mounts") or () if mount.get("Type") == "volume"),
         folder=labels.get("com.docker.compose.project.working_dir", ""),
+        networks=tuple(sorted((item.get("NetworkSettings") or {}).get("Networks") or {})),
     )
 
 

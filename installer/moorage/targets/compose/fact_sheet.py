@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from moorage.app.model import VolumeMount
@@ -14,7 +15,7 @@ from moorage.targets.compose.host import long_running_services, unit_name
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
 
 
-def facts(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
+def facts(stack: Stack, revisions: dict[str, str], networks: Mapping[str, Any]) -> dict[str, Any]:
     """The facts as plain data."""
     postgres = stack.postgres if isinstance(stack.postgres, BundledPostgres) else None
     built = StackFacts(
@@ -54,6 +55,7 @@ def facts(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
         project_networks=stack.project_networks,
         override_services=tuple(_own_services(stack)),
         override_digest=_override_digest(stack),
+        networks=_with_overrides(networks, stack),
     )
     plain: dict[str, Any] = _plain(built)
     return plain
@@ -68,6 +70,18 @@ def _own_services(stack: Stack) -> list[str]:
         item.service for item in (stack.postgres, stack.redis) if isinstance(item, (BundledPostgres, BundledRedis))
     }
     return sorted(set(written) - known) if isinstance(written, dict) else []
+
+
+def _with_overrides(networks: Mapping[str, Any], stack: Stack) -> dict[str, bool]:
+    """Network → whether it is internal; without those of which the operator's file makes another one."""
+    written = (stack.override or {}).get("networks") or {}
+    result: dict[str, bool] = {}
+    for name, settings in networks.items():
+        own = written.get(name) or {}
+        is_internal = own.get("internal", settings.get("internal", False)) if isinstance(own, dict) else None
+        if isinstance(is_internal, bool) and not {"name", "external"} & set(own):
+            result[name] = is_internal
+    return result
 
 
 def _override_digest(stack: Stack) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -89,6 +90,12 @@ class StackFacts:
     project_networks: str = ""
     override_services: tuple[str, ...] = ()
     override_digest: str = ""
+    networks: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def network_names(self) -> dict[str, bool]:
+        """Docker's name of every network that we make → whether it has no way out."""
+        return {f"{self.project}_{name}": is_internal for name, is_internal in self.networks.items()}
 
     @property
     def image_references(self) -> tuple[str, ...]:

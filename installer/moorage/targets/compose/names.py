@@ -16,6 +16,7 @@ PLATFORM_SERVICES = (TRAEFIK, EDGE_ROUTES, SOCKET_PROXY)
 
 ROUTES_FILE = "traefik/dynamic/routes.yaml"
 ROLLOUT_FILE = "rollout.yaml"
+AGAIN_FILE = "again.yaml"
 
 LABEL_REVISION = "moorage.revision"
 LABEL_DEPLOYMENT = "moorage.deployment"

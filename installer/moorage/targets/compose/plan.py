@@ -49,12 +49,18 @@ def plan_containers(
     image_ids: Mapping[str, str],
     volumes: Mapping[str, Any],
     previous: StackFacts | None,
+    networks: Mapping[str, bool],
 ) -> ContainerPlan:
-    """Compare what should run with what does. `image_ids` tells what each reference means on this host now."""
+    """Compare what should run with what does. `image_ids` tells what each reference means on this host now.
+
+    `networks` are those that exist, and whether they have no way out.
+    """
+    wrong = changed_networks(facts, networks)
     own = [container for container in containers if not container.is_one_off]
     changes: list[ContainerChange] = []
     for service in facts.services:
-        change = _change(service, [item for item in own if item.service == service.name], image_ids, own)
+        mine = [item for item in own if item.service == service.name]
+        change = _network_change(facts, service, mine, wrong) or _change(service, mine, image_ids, own)
         if change is not None:
             changes.append(change)
     changes.extend(_follow(facts, own, {change.service for change in changes}))
@@ -72,6 +78,23 @@ def plan_containers(
         images=dict(image_ids),
         missing_images=tuple(name for name in facts.image_references if name not in image_ids),
     )
+
+
+def changed_networks(facts: StackFacts, networks: Mapping[str, bool]) -> tuple[str, ...]:
+    """Networks that exist and get or lose their way out: Compose leaves them as they are, so they are made anew."""
+    wanted = facts.network_names
+    return tuple(sorted(name for name, is_internal in networks.items() if wanted.get(name, is_internal) != is_internal))
+
+
+def _network_change(
+    facts: StackFacts, service: ServiceFacts, containers: Sequence[Container], wrong: Sequence[str]
+) -> ContainerChange | None:
+    """A container can't stay while its network is made anew."""
+    found = sorted({name for item in containers for name in item.networks if name in wrong})
+    if not found:
+        return None
+    way = "loses its way out" if facts.network_names[found[0]] else "gets a way out"
+    return ContainerChange(service.name, "recreate", f"its network {found[0]} {way}", _downtime(service))
 
 
 def _follow(facts: StackFacts, containers: Sequence[Container], changed: set[str]) -> list[ContainerChange]:

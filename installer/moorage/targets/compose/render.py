@@ -62,7 +62,7 @@ def render(stack: Stack) -> Rendering:
     if builds["services"]:
         public.add(f"{COMPOSE_FOLDER}/{BUILD_FILE}", dump_yaml(builds, _HEADER))
     public.add("README.md", render_template("rendered/README.md.j2", _readme_view(stack, bool(builds["services"]))))
-    public.add(FACTS_FILE, dump_json(facts(stack, revisions)))
+    public.add(FACTS_FILE, dump_json(facts(stack, revisions, _networks(stack))))
     for tree in (public, private):
         manifest = tree.manifest(moorage=__version__, environment=stack.environment, target=stack.target)
         tree.add(MANIFEST, manifest, 0o600 if tree is private else 0o644)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from moorage.errors import CommandFailed
 from moorage.process import Result
 from moorage.targets.compose.docker import Container, Docker
 from moorage.targets.compose.facts import ServiceFacts, read_facts
-from moorage.targets.compose.names import FACTS_FILE, LABEL_DEPLOYMENT
+from moorage.targets.compose.names import COMPOSE_FILE, FACTS_FILE, LABEL_DEPLOYMENT
 
 
 class Killed(BaseException):
@@ -33,6 +36,7 @@ class Engine:
     refuses: str = ""
     broken: set[str] = field(default_factory=set)
     ill: set[str] = field(default_factory=set)
+    networks: dict[str, bool] = field(default_factory=dict)
     clock: int = 0
 
     def step(self, text: str) -> None:
@@ -71,13 +75,17 @@ class FakeDocker(Docker):
         existing = self.engine.existing_volumes | set(self.engine.owners)
         return {name: {LABEL_DEPLOYMENT: self._owner(name)} for name in names if name in existing}
 
+    def networks(self, names: Any) -> dict[str, bool]:
+        self.engine.step("network inspect")
+        return {name: self.engine.networks[name] for name in names if name in self.engine.networks}
+
     def _owner(self, volume: str) -> str:
         """Who made it; the deployment of the rendered folder, unless told otherwise."""
         facts = self.compose_folder.parent / FACTS_FILE
         ours = json.loads(facts.read_text())["deployment_id"] if facts.is_file() else ""
         return self.engine.owners.get(volume, ours)
 
-    def last_lines(self, container: str, count: int = 20) -> str:
+    def last_lines(self, container: str, count: int = 20, since: str = "") -> str:
         return "its last line"
 
     def network_names(self) -> tuple[str, ...]:
@@ -95,6 +103,9 @@ class FakeDocker(Docker):
             self._set(
                 rest[-1], state="running", restarts=0, health="unhealthy" if service in self.engine.ill else "healthy"
             )
+        elif arguments[:2] == ("network", "rm"):
+            assert not [item.name for item in self.engine.containers.values() if rest[-1] in item.networks]
+            del self.engine.networks[rest[-1]]
         elif word == "tag":
             self.engine.images[rest[1]] = self.image_id_now(rest[0])
         elif word == "rmi":
@@ -117,7 +128,10 @@ class FakeDocker(Docker):
 
     def _up(self, arguments: tuple[str, ...]) -> None:
         data = json.loads((self.compose_folder.parent / FACTS_FILE).read_text())
-        service = read_facts(data).service(arguments[-1])
+        facts = read_facts(data)
+        service = facts.service(arguments[-1])
+        # A network that exists stays as it is.
+        self.engine.networks = {**facts.network_names, **self.engine.networks}
         scale = next((int(word.partition("=")[2]) for word in arguments if word.startswith(f"{service.name}=")), 1)
         wanted = self._wanted(service)
         mine = self.engine.of(service.name)
@@ -151,11 +165,20 @@ class FakeDocker(Docker):
             id="", name="", service=service.name, is_one_off=False, state="exited" if service.one_shot else "running",
             health="unhealthy" if is_broken else "healthy", exit_code=0, restarts=0, started=f"2026-05-04T12:00:{self.engine.clock:06}Z",
             revision=service.revision, image_id=self.engine.images[service.image], image=service.image, network_of=partner,
-            out_of_memory=False, volumes=service.volumes,
+            out_of_memory=False, volumes=service.volumes, networks=self._networks_of(service.name),
         )  # fmt: skip
+
+    def _networks_of(self, service: str) -> tuple[str, ...]:
+        data = _compose_data((self.compose_folder / COMPOSE_FILE).read_text())
+        return tuple(f"{self.project}_{name}" for name in data["services"][service].get("networks", ()))
 
     def _set(self, name: str, **keys: Any) -> None:
         self.engine.containers[name] = replace(self.engine.containers[name], **keys)
+
+
+@cache
+def _compose_data(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def with_images(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -75,7 +75,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setattr(deploy, "Docker", FakeDocker)
     monkeypatch.setattr(probe, "wait_for", lambda *_, **__: found.answer)
     monkeypatch.setattr(probe, "ask", lambda *_, **__: found.answer)
-    for module in (waiting, rollout, converge):
+    for module in (waiting, rollout):
         monkeypatch.setattr(module.time, "sleep", lambda _: None)
     monkeypatch.setattr(waiting, "_QUIET_SECONDS", 0.0)
     monkeypatch.setattr(waiting, "_GRACE_SECONDS", -1000)
@@ -323,6 +323,40 @@ def test_an_override_that_the_release_did_not_have_is_told(server: Server, capsy
     server.up(APP)
     Deployer(server.place, Console(quiet=True)).restore(first)
     assert "runs with none" in capsys.readouterr().err
+
+
+def with_network(*, internal: bool) -> dict[str, Any]:
+    worker = {**APP["services"]["worker"], "networks": {"back": None, "default": None}}
+    services = {**APP["services"], "worker": worker}
+    return {**APP, "services": services, "networks": {"back": {"internal": internal}}}
+
+
+def test_a_network_that_loses_its_way_out_is_made_anew_and_comes_back_with_a_failure(server: Server) -> None:
+    server.up(with_network(internal=False))
+    (web,) = server.engine.of("web")
+    second = server.up(with_network(internal=True))
+    assert second is not None
+    assert server.engine.networks["acme_back"]
+    assert server.running() == NORMAL
+    assert server.engine.of("web") == [web]
+    assert server.up() is None
+    server.render(with_network(internal=False))
+    server.engine.broken.add("worker:1")
+    with pytest.raises(DeployError):
+        server.up()
+    server.engine.broken.clear()
+    server.up(with_network(internal=True))
+    assert server.engine.networks["acme_back"]
+    assert server.running() == NORMAL
+
+
+def test_an_override_decides_about_a_network(server: Server) -> None:
+    (server.folder / "overrides").mkdir()
+    (server.folder / "overrides/compose.yaml").write_text("networks: {back: {internal: true}, edge: {name: theirs}}\n")
+    server.up(with_network(internal=False))
+    assert server.engine.networks["acme_back"]
+    assert "acme_edge" not in server.engine.networks
+    assert server.up() is None
 
 
 def test_a_container_that_a_human_removed_comes_back(server: Server) -> None:

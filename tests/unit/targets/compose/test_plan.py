@@ -39,9 +39,32 @@ def container(name: str = "web", **keys: Any) -> Container:
 
 
 def plan(
-    facts: StackFacts, *containers: Container, previous: StackFacts | None = None, volumes: Any = ()
+    facts: StackFacts, *containers: Container, previous: StackFacts | None = None, volumes: Any = (), networks: Any = ()
 ) -> ContainerPlan:
-    return plan_containers(facts, containers, IMAGES, dict.fromkeys(volumes), previous)
+    return plan_containers(facts, containers, IMAGES, dict.fromkeys(volumes), previous, dict(networks))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "exists", "why"),
+    [
+        (True, True, ""),
+        (False, False, ""),
+        (True, None, ""),
+        (True, False, "its network acme_back loses its way out"),
+        (False, True, "its network acme_back gets a way out"),
+    ],
+)
+def test_a_network_that_gets_or_loses_its_way_out_replaces_who_hangs_on_it(
+    wanted: bool, exists: bool | None, why: str
+) -> None:
+    facts = stack(service(rollout="rolling"), service("other"), networks={"back": wanted, "front": False})
+    networks = {"acme_front": False} | ({} if exists is None else {"acme_back": exists})
+    found = plan(
+        facts, container(networks=("acme_back",)), container("other", networks=("acme_front",)), networks=networks
+    )
+    assert [(item.service, item.action, item.why) for item in found.changes] == (
+        [("web", "recreate", why)] if why else []
+    )
 
 
 def action(*containers: Container, **keys: Any) -> str:
@@ -262,4 +285,4 @@ def test_an_image_that_only_the_app_starts_must_be_here_by_both_its_names() -> N
     assert found
     assert found.changes == ()
     here = {**IMAGES, "ghcr.io/acme/projects:1": "sha256:p", "projects:latest": "sha256:p"}
-    assert not plan_containers(facts, [container()], here, {}, None)
+    assert not plan_containers(facts, [container()], here, {}, None, {})

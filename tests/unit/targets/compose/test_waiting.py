@@ -18,7 +18,7 @@ class Logs(Docker):
     def __init__(self) -> None:
         pass
 
-    def last_lines(self, container: str, count: int = 20) -> str:
+    def last_lines(self, container: str, count: int = 20, since: str = "") -> str:
         return f"the log of {container}"
 
 
