@@ -30,15 +30,13 @@ def judge(needs: Needs) -> tuple[Finding, ...]:
 def _sockets(needs: Needs) -> Iterator[Finding]:
     for service in needs.services:
         because = f", because {service.docker_access_reason}" if service.docker_access_reason else ""
-        if service.docker_access == "write":
+        if service.docker_access:
             text = f"{service.name} has Docker's socket (write): the same as root on this host{because}"
             fix = (
                 f"if that is not meant: take `docker_access` of {service.name} out of the app's file, or "
                 f"`{service.name}` out of `permissions.docker_access`"
             )
             yield warning(NAME, text, fix, _KEY)
-        elif service.docker_access == "read":
-            yield ok(NAME, f"{service.name} may read what Docker runs (read){because}")
 
 
 def _databases(needs: Needs) -> Iterator[Finding]:

@@ -19,7 +19,6 @@ from tests.unit.checks.samples import lines, needs
             {
                 "services": (
                     ServiceNeed("backend", "b", False, "write", "it starts a container for every project"),
-                    ServiceNeed("traefik", "t", False, "read", "routes come from containers' labels"),
                     ServiceNeed("runner", "r", False, "write"),
                 )
             },
@@ -31,7 +30,6 @@ from tests.unit.checks.samples import lines, needs
                     "if that is not meant: take `docker_access` of backend out of the app's file, or `backend` out of "
                     "`permissions.docker_access`",
                 ),
-                ("ok", "traefik may read what Docker runs (read), because routes come from containers' labels", ""),
                 (
                     "warning",
                     "runner has Docker's socket (write): the same as root on this host",
