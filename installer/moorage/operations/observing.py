@@ -42,6 +42,7 @@ def status(folder: Path, environment: str, console: Console) -> int:
         "certificate": certificate,
         "release": current.id if current else None,
         "releases": [{"id": item.id, "time": item.time, "moorage": item.moorage} for item in releases.all()],
+        "damaged_releases": [str(record) for record in releases.damaged()],
         "services": rows,
     }
     if console.as_json:
@@ -115,8 +116,14 @@ def _show(report: dict[str, Any], console: Console, certificate_is_good: bool) -
     releases = ", ".join(item["id"] for item in report["releases"]) or "none"
     if report["release"]:
         console.success(f"release {report['release']} serves (kept: {releases})")
+    elif report["damaged_releases"]:
+        console.failure(
+            "what serves is not known: no release that can be read is the current one; `moorage up` records it"
+        )
     else:
         console.failure("no release is recorded: `moorage up` did not finish yet")
+    for record in report["damaged_releases"]:
+        console.warning(f"{record} can't be read; this release is left out")
 
 
 def logs(

@@ -12,7 +12,7 @@ import pytest
 from moorage import flow
 from moorage.console import Console
 from moorage.errors import DeployError, MoorageError
-from moorage.operations import changing, checking, guarding
+from moorage.operations import changing, checking, guarding, observing
 from moorage.operations.changing import TakeOver
 from moorage.targets.compose import deploy, probe, taken_volumes, waiting
 from tests.unit.given import deployment
@@ -143,6 +143,22 @@ def test_a_change_that_endangers_data_writes_nothing(host: Host) -> None:
     with pytest.raises(DeployError, match="would endanger data: Postgres 17 → 16"):
         host.up()
     assert host.files() == before
+
+
+def test_status_names_damaged_releases(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert host.up() == 0
+    monkeypatch.setattr(observing, "Docker", FakeDocker)
+    monkeypatch.setattr(observing, "engine_version", lambda: "26")
+    assert observing.status(host.folder, "compose", Console()) == 0
+    (record,) = (host.folder / "releases/compose").glob("0*/release.json")
+    record.write_text("{")
+    capsys.readouterr()
+    assert observing.status(host.folder, "compose", Console()) == 1
+    told = capsys.readouterr().err
+    assert f"{record} can't be read; this release is left out" in told
+    assert "did not finish yet" not in told
 
 
 def test_lost_secrets_are_not_made_anew_before_the_guard_refuses(host: Host) -> None:

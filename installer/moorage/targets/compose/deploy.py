@@ -268,6 +268,11 @@ def refuse_data_risk(facts: StackFacts, previous: StackFacts | None, hint: str) 
 
 def _files_of(release: Release) -> tuple[Tree, Tree]:
     """The rendered and the private files of a release."""
+    if not release.private_folder.is_dir():
+        raise DeployError(
+            f"release {release.id} can't be gone back to: its copy of the secrets, {release.private_folder}, is gone",
+            "put `secrets/` back from your copy, or `moorage rollback --to` another release (`moorage status` lists them)",
+        )
     try:
         return read_tree(release.rendered), read_tree(release.private_folder)
     except MoorageError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from moorage.console import Console
 from moorage.errors import DeployError
@@ -13,6 +14,8 @@ from moorage.targets.compose.facts import ServiceFacts
 # A container without a health check counts as ready when it has run for so long without falling over.
 _QUIET_SECONDS = 2.0
 _GRACE_SECONDS = 30
+# 128 + SIGKILL: nobody but the kernel does that to a container again and again.
+_KILLED = 137
 
 
 def wait_ready(
@@ -48,6 +51,7 @@ class _Watch:
         self._service = service
         self._since: dict[tuple[str, int], float] = {}
         self._restarts: dict[str, int] = {}
+        self._codes: dict[str, int] = {}
 
     def ready(self, containers: Sequence[Container]) -> tuple[Container, ...]:
         """Those that are ready now. Raises DeployError for one that is broken."""
@@ -55,7 +59,11 @@ class _Watch:
         ready = []
         for item in containers:
             again = item.restarts - self._restarts.setdefault(item.id, item.restarts)
-            _raise_if_broken(self._docker, self._console, self._service, item, again)
+            # A container that runs has no status of its end: what counts is how it ended the last time.
+            if not item.is_running:
+                self._codes[item.id] = item.exit_code
+            seen = replace(item, exit_code=self._codes.get(item.id, item.exit_code))
+            _raise_if_broken(self._docker, self._console, self._service, seen, again)
             # One that fell over and came back between two looks has not run quietly.
             run = (item.id, item.restarts)
             if not item.is_ready:
@@ -77,6 +85,9 @@ def _raise_if_broken(docker: Docker, console: Console, service: ServiceFacts, it
     loops = again >= 3 or (item.restarts >= 3 and not item.is_running)
     if loops or (item.restarts and item.health == "unhealthy"):
         hint = '; a service that is meant to end needs `restart: "no"`' if item.exit_code == 0 else ""
+        if item.exit_code == _KILLED:
+            # Docker takes its note of it back at every restart.
+            hint = ", most likely because it needs more memory than its limit"
         raise _failure(docker, console, service, [item], f"ends again and again with status {item.exit_code}{hint}")
     if item.health == "unhealthy":
         raise _failure(docker, console, service, [item], "runs, but its health check fails")
@@ -89,4 +100,7 @@ def _failure(
     for item in containers[:1]:
         console.detail(f"the last lines of {item.name}:")
         console.detail(docker.last_lines(item.id) or "(it said nothing)")
-    return DeployError(f"{service.name} {what}", "its last lines are above")
+    next_step = "its last lines are above"
+    if "more memory" in what:
+        next_step = f"raise `resources.services.{service.name}.memory` in moorage.yaml; {next_step}"
+    return DeployError(f"{service.name} {what}", next_step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -264,6 +265,17 @@ def test_a_release_that_is_not_whole_is_refused_before_anything_changes(server: 
     with pytest.raises(DeployError, match=r"release 0001-.* is not whole.*env/worker\.env is missing"):
         Deployer(server.place, Console(quiet=True)).restore(first)
     assert not [line for line in server.engine.log if line.startswith(("compose", "tag", "rm", "stop"))]
+
+
+def test_a_release_whose_secrets_are_gone_names_the_way_out(server: Server) -> None:
+    first = server.up(APP)
+    server.up(changed(worker={"image": "worker:2"}))
+    assert first is not None
+    shutil.rmtree(first.private_folder)
+    with pytest.raises(DeployError, match=r"can't be gone back to: its copy of the secrets, .*, is gone") as error:
+        Deployer(server.place, Console(quiet=True)).restore(first)
+    assert "moorage render" not in error.value.message + error.value.hint
+    assert "moorage rollback --to" in error.value.hint
 
 
 def test_a_rollback_to_another_database_is_refused(server: Server) -> None:

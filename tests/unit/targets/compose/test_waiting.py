@@ -69,6 +69,10 @@ def test_one_that_falls_over_between_two_looks_never_counts_as_quiet() -> None:
         ({"state": "exited", "exit_code": 3}, "ended at once with status 3"),
         ({"state": "restarting", "restarts": 9, "exit_code": 1}, "ends again and again with status 1"),
         ({"state": "exited", "out_of_memory": True}, "more memory than its limit"),
+        (
+            {"state": "restarting", "restarts": 9, "exit_code": 137},
+            "ends again and again with status 137, most likely because it needs more memory than its limit",
+        ),
         ({"health": "unhealthy"}, "its health check fails"),
         ({"health": "unhealthy", "restarts": 1}, "ends again and again"),
         ({"state": "created", "health": ""}, "was not ready within 90 seconds"),
@@ -78,6 +82,15 @@ def test_one_that_falls_over_between_two_looks_never_counts_as_quiet() -> None:
 def test_a_broken_container_is_named_with_its_reason(state: dict[str, Any], words: str) -> None:
     with pytest.raises(DeployError, match=words):
         wait([state])
+
+
+def test_a_container_that_is_killed_between_looks_is_told_with_the_key_to_raise() -> None:
+    """The engine's flag and the status are gone as soon as it runs again."""
+    looks = [[{"restarts": 0, **PLAIN}], [{"state": "restarting", "restarts": 1, "exit_code": 137}]]
+    looks += [[{"restarts": number, **PLAIN}] for number in (2, 3)]
+    with pytest.raises(DeployError, match="status 137, most likely") as error:
+        wait(*looks)
+    assert error.value.hint.startswith("raise `resources.services.web.memory` in moorage.yaml")
 
 
 def test_all_wanted_containers_must_be_ready() -> None:
