@@ -99,7 +99,8 @@ class Certificates:
         for item in self._docker.containers():
             if item.service == TRAEFIK and not item.is_one_off:
                 said = self._docker.last_lines(item.id, _LOG_LINES, since=since)
-                lines += [text for text in map(_reason, said.splitlines()) if about.search(text)]
+                # The whole line: the reason alone does not always name the host, the fields beside it do.
+                lines += [_reason(line) for line in said.splitlines() if about.search(line) and _reason(line)]
         return lines
 
 

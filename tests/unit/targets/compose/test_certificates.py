@@ -115,6 +115,18 @@ def test_names_of_other_sites_are_no_reason(proxy: Proxy, capsys: pytest.Capture
     assert proxy.published == []
 
 
+def test_a_reason_that_does_not_name_the_host_is_told(proxy: Proxy, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = {
+        "level": "error",
+        "message": "Unable to obtain ACME certificate",
+        "error": "no ACME client",
+        "domains": ["example.com"],
+    }
+    proxy.answers = json.dumps(entry, separators=(",", ":"))
+    assert status(proxy, is_new=False) == 1
+    assert "no ACME client" in capsys.readouterr().err
+
+
 def test_without_acme_nothing_is_asked(proxy: Proxy) -> None:
     assert status(proxy, stack(service(), https_port=443), is_new=False) == 1
     assert status(proxy, stack(service()), is_new=False) == 0
