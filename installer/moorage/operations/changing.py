@@ -134,7 +134,7 @@ def rollback(folder: Path, environment: str, console: Console, *, to: str, confi
     with deployment_lock(folder, environment, console) as descriptor:
         _refuse_what_nobody_confirmed(releases, current)
         deployer = Deployer(Place(folder, environment), console, descriptor)
-        deployer.restore(target)
+        deployer.go_back(target, current)
         console.success(f"release {target.id} serves {deployer.facts.base_url}")
         console.detail(
             "moorage.yaml still says something newer: `moorage plan` shows it, `moorage up` goes forward again"

@@ -195,14 +195,33 @@ class Deployer:
             )
         return DeployError(f"{error.message}; release {current.id} serves", error.hint)
 
+    def go_back(self, release: Release, current: Release) -> None:
+        """Let an earlier release serve; the current one serves again when that fails.
+
+        Raises DeployError, which says what serves; nothing was changed when the earlier one is not whole any more.
+        """
+        files = self._files_to_restore(release)
+        try:
+            self._restore(release, *files)
+        except StepError as error:
+            raise self._fall_back(current, reason_of(error)) from None
+
     def restore(self, release: Release) -> None:
         """Make an earlier release what is rendered and what runs. Database migrations stay as they are.
 
         Raises DeployError when it is not whole any more; nothing was changed then.
         """
-        rendered, private = _files_of(release)
+        self._restore(release, *self._files_to_restore(release))
+
+    def _files_to_restore(self, release: Release) -> tuple[Tree, Tree]:
+        """The rendered and the private files. Raises DeployError for what must not or can't be gone back to."""
+        files = _files_of(release)
         before = previous_facts(self.releases)
         refuse_data_risk(load_facts(release.rendered), before, "choose a release with the same database")
+        images.check_present(self.docker, release.images)
+        return files
+
+    def _restore(self, release: Release, rendered: Tree, private: Tree) -> None:
         images.restore_names(self.docker, release.images)
         private_files.write(private, self.place.private)
         rendered.write(self.place.rendered)

@@ -256,6 +256,20 @@ def test_a_full_disk_in_the_middle_falls_back(server: Server, monkeypatch: pytes
         server.up()
 
 
+def test_a_rollback_that_fails_leaves_the_current_release_serving(server: Server) -> None:
+    first = server.up(APP)
+    second = server.up(changed(worker={"image": "worker:2"}))
+    assert first is not None
+    assert second is not None
+    server.engine.broken.add("worker:1")
+    with pytest.raises(DeployError, match=f"release {second.id} serves"):
+        Deployer(server.place, Console(quiet=True)).go_back(first, second)
+    assert server.running() == NORMAL
+    assert [item.image for item in server.engine.of("worker")] == ["worker:2"]
+    assert server.releases.current() == second
+    assert server.up() is None
+
+
 def test_a_release_that_is_not_whole_is_refused_before_anything_changes(server: Server) -> None:
     first = server.up(APP)
     server.up(changed(worker={"image": "worker:2"}))
