@@ -400,7 +400,7 @@ def test_a_rendered_folder_means_to_compose_what_was_written(token: str, tmp_pat
     assert [plain(word) for word in web["command"]] == ["sh", "-c", "echo $HOME ${X} $$"]
     assert plain(web["labels"]["price"]) == "5$"
     assert [plain(word) for word in web["healthcheck"]["test"]] == ["CMD-SHELL", "test $A = 1"]
-    assert web["deploy"]["resources"]["limits"] == {"cpus": 0.25, "memory": str(64 * 1024**2)}
+    assert web["deploy"]["resources"]["limits"] == {"cpus": 0.25, "memory": str(64 * 1024**2), "pids": 4096}
     assert web["stop_grace_period"] == "1m30s"
     assert content["services"]["db"]["environment"]["TZ"] == "UTC"
     assert content["services"]["db"]["environment"]["POSTGRES_USER"] == "postgres"
