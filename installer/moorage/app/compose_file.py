@@ -92,7 +92,7 @@ def _without_consequences(problems: list[Problem], unfilled: list[Problem]) -> l
 
 def _check_service_name(name: str, path: tuple[str, ...], reader: Reader) -> None:
     try:
-        rules.name(name.replace("_", "-"))
+        rules.service_name(name)
     except ValueError as error:
         reader.report(path, f"a service name {error}", of_key=True)
     if name in _OUR_SERVICES:

@@ -21,6 +21,9 @@ def read_health_check(reader: Reader, value: Any, path: KeyPath) -> HealthCheck 
     kept = reader.keys(value, path, subset.HEALTHCHECK, f"service {path[1]}, healthcheck")
     words = _words(reader, kept.get("test"), (*path, "test"))
     disabled = reader.boolean(kept.get("disable"), (*path, "disable")) or words[:1] == ("NONE",)
+    if not words and not disabled and set(kept) <= {"disable", "test"}:
+        # `disable: false` alone: the check of the image, as without the block.
+        return None
     if isinstance(value, dict) and kept.get("test") in (None, []) and not disabled:
         reader.report(path, "needs a `test`; it cannot change the timing of a check inside the image", of_key=True)
     return HealthCheck(

@@ -194,10 +194,11 @@ class AppNetwork:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that was adapted; never silent, never fatal."""
+    """Something that was adapted; never fatal. A minor one is nothing that a person would decide otherwise."""
 
     subject: str
     text: str
+    is_minor: bool = False
 
 
 @dataclass

@@ -15,7 +15,8 @@ from moorage.formats import KeyPath
 
 _SPAN = r"[0-9]+(?:-[0-9]+)?"
 _SHORT = re.compile(
-    rf"^(?:(?:(?P<address>\[[^\]]*\]|[^:\[\]]+):)?(?P<host>{_SPAN})?:)?(?P<container>{_SPAN})(?:/(?P<protocol>\w+))?$"
+    # An empty address is every one: `${BIND:-}:80:80`.
+    rf"^(?:(?:(?P<address>\[[^\]]*\]|[^:\[\]]*):)?(?P<host>{_SPAN})?:)?(?P<container>{_SPAN})(?:/(?P<protocol>\w+))?$"
 )
 _PROTOCOLS = ("tcp", "udp")
 
@@ -49,6 +50,11 @@ def port_spans(ports: Iterable[tuple[int, str]]) -> list[tuple[int, int, str]]:
         else:
             spans.append((number, number, protocol))
     return spans
+
+
+def is_https(port: int) -> bool:
+    """Whether a port is one that programs use for HTTPS of their own: 443, 3443, 8443…"""
+    return port % 1000 == 443
 
 
 def _short(reader: Reader, item: Any, path: KeyPath) -> list[PublishedPort]:

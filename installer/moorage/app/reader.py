@@ -71,9 +71,9 @@ class Reader:
         finally:
             self.problems = usual
 
-    def notice(self, subject: str, text: str) -> None:
+    def notice(self, subject: str, text: str, *, is_minor: bool = False) -> None:
         """Tell of something that was adapted."""
-        self.notices.append(Notice(subject, text))
+        self.notices.append(Notice(subject, text, is_minor))
 
     def interpolate(self, value: Any, path: KeyPath, values: Mapping[str, Text], skip: frozenset[str]) -> Any:
         """Fill in the variables of every text below `path`; keys in `skip` stay as they are."""
@@ -111,11 +111,12 @@ class Reader:
                     of_key=True,
                 )
             elif rule.verdict == "refused":
-                self.report((*path, key), f"is not supported: {rule.note}", of_key=True)
+                if not rule.asks_for_nothing(item):
+                    self.report((*path, key), f"is not supported: {rule.note}", of_key=True)
             else:
                 kept[key] = item
                 if rule.verdict == "adapted":
-                    self.notice(subject, f"`{key}`: {rule.note}")
+                    self.notice(subject, f"`{key}`: {rule.note}", is_minor=rule.is_minor)
         return kept
 
     def mapping(self, value: Any, path: KeyPath) -> dict[str, Any]:

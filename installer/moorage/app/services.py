@@ -108,7 +108,11 @@ class ServiceReader:
         return {key: item for key, item in value.items() if key not in _PRIVILEGES}
 
     def _privileges(self, value: Any) -> tuple[str, ...]:
-        return tuple(key for key in _PRIVILEGES if isinstance(value, dict) and value.get(key))
+        return tuple(key for key in _PRIVILEGES if isinstance(value, dict) and self._asks_for(value, key))
+
+    @staticmethod
+    def _asks_for(written: Mapping[str, Any], key: str) -> bool:
+        return not subset.SERVICE[key].asks_for_nothing(written.get(key))
 
     def _image(self, value: Any, path: KeyPath) -> str:
         text = self.reader.text(value, path)
@@ -183,7 +187,7 @@ class ServiceReader:
     def _carried(self, kept: Mapping[str, Any], written: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
         carried = {key: kept[key] for key in CARRIED if kept.get(key) is not None}
         if path[1] in self.mounts.privileged:
-            carried |= {key: written[key] for key in _PRIVILEGES if written.get(key)}
+            carried |= {key: written[key] for key in _PRIVILEGES if self._asks_for(written, key)}
         self.reader.no_secret(carried, path)
         for key, parse in (("stop_grace_period", parse_duration), ("shm_size", parse_size)):
             if key in carried and self.reader.parsed(carried[key], (*path, key), parse) is None:

@@ -18,6 +18,16 @@ class Rule:
 
     verdict: Verdict
     note: str
+    # A text besides the empty ones that asks for nothing, so that there is nothing to refuse.
+    default: str = ""
+    # Told only with --verbose: nothing that a person would decide otherwise.
+    is_minor: bool = False
+
+    def asks_for_nothing(self, value: object) -> bool:
+        """Whether a value says only what holds without the key: `external: false`, `mode: replicated`."""
+        if value in (None, False, "", [], {}):
+            return True
+        return isinstance(value, str) and value.lower() in {"false", "no", self.default}
 
 
 def _kept(note: str = "") -> Rule:
@@ -28,8 +38,12 @@ def _adapted(note: str) -> Rule:
     return Rule("adapted", note)
 
 
-def _refused(note: str) -> Rule:
-    return Rule("refused", note)
+def _minor(note: str) -> Rule:
+    return Rule("adapted", note, is_minor=True)
+
+
+def _refused(note: str, default: str = "") -> Rule:
+    return Rule("refused", note, default)
 
 
 TOP = {
@@ -39,7 +53,7 @@ TOP = {
     "configs": _kept("files or inline content, mounted read-only"),
     "secrets": _kept("files or variables, mounted read-only"),
     "name": _adapted("`name` of moorage.yaml names the deployment"),
-    "version": _adapted("obsolete in Compose itself, without effect"),
+    "version": _minor("obsolete in Compose itself, without effect"),
     "include": _refused("write one file; `docker compose config` prints the merged one"),
     "models": _refused("models are run by Docker Desktop only"),
 }
@@ -94,16 +108,16 @@ SERVICE = {
     "pids_limit": _kept(""),
     "scale": _kept("as `deploy.replicas`"),
     "network_mode": _kept("only `service:NAME` (a sidecar) and `none`"),
-    "ports": _adapted(_ROUTED),
-    "expose": _adapted("containers of one network reach every port anyway; taken as a hint for the route's port"),
-    "restart": _adapted("every service is restarted unless stopped; `no` and `on-failure` stay for one-shot services"),
+    "ports": _minor(_ROUTED),
+    "expose": _minor("containers of one network reach every port anyway; taken as a hint for the route's port"),
+    "restart": _minor("every service is restarted unless stopped; `no` and `on-failure` stay for one-shot services"),
     "container_name": _adapted("becomes a network alias, so that updates can run two containers side by side"),
     "logging": _adapted("replaced by rotation inside the log budget of moorage.yaml"),
     "pull_policy": _adapted("`images.pull` of moorage.yaml decides"),
     "profiles": _adapted("a service with profiles is left out unless a job uses it"),
-    "links": _adapted("the names become network aliases"),
-    "develop": _adapted("only for `docker compose watch`, without effect on a server"),
-    "attach": _adapted("only for `docker compose up` in the foreground, without effect on a server"),
+    "links": _minor("the names become network aliases"),
+    "develop": _minor("only for `docker compose watch`, without effect on a server"),
+    "attach": _minor("only for `docker compose up` in the foreground, without effect on a server"),
     "extends": _refused("write the service out; `docker compose config` prints it resolved"),
     "privileged": _refused(
         "the container could do anything to the host; name the service under `permissions.privileged` to insist"
@@ -114,14 +128,14 @@ SERVICE = {
     "device_cgroup_rules": _refused("host devices are not on every target"),
     "gpus": _refused("not supported yet on any target"),
     "pid": _refused(_HOST.format("processes")),
-    "ipc": _refused(_HOST.format("shared memory")),
+    "ipc": _refused(_HOST.format("shared memory"), "private"),
     "uts": _refused(_HOST.format("host name")),
     "userns_mode": _refused(_HOST.format("user table")),
-    "cgroup": _refused(_HOST.format("control groups")),
+    "cgroup": _refused(_HOST.format("control groups"), "private"),
     "cgroup_parent": _refused("limits are set by moorage"),
     "volumes_from": _refused("mount the named volume in both services"),
     "external_links": _refused("a container outside the app; give its address by a variable"),
-    "runtime": _refused("depends on what is installed on one host"),
+    "runtime": _refused("depends on what is installed on one host", "runc"),
     "isolation": _refused("only for Windows containers"),
     "credential_spec": _refused("only for Windows containers"),
     "provider": _refused("runs a program on the host outside of any container"),
@@ -215,18 +229,18 @@ DEPLOY = {
     "resources": _kept("`limits` and `reservations` of cpus, memory and pids"),
     "replicas": _kept(""),
     "labels": _kept("on the container"),
-    "restart_policy": _adapted("every service is restarted unless stopped"),
+    "restart_policy": _minor("every service is restarted unless stopped"),
     "update_config": _adapted("`x-moorage.rollout` decides"),
     "rollback_config": _adapted("`moorage rollback` goes back"),
-    "mode": _refused("only `replicated`, which is the default"),
+    "mode": _refused("only `replicated`, which is the default", "replicated"),
     "placement": _refused("there is one server; Kubernetes has its own rules"),
-    "endpoint_mode": _refused("belongs to Swarm"),
+    "endpoint_mode": _refused("belongs to Swarm", "vip"),
 }
 
 VOLUME = {
     "name": _kept("a fixed name"),
     "labels": _kept(""),
-    "driver": _adapted("only `local`"),
+    "driver": _minor("only `local`"),
     "driver_opts": _refused("the volume's place differs per host; mount the disk where Docker keeps its volumes"),
     "external": _kept("somebody else made it: `check` and `up` make sure that it exists, nothing ever deletes it"),
 }
@@ -235,10 +249,10 @@ EXTERNAL_VOLUME = {"name": _kept("the old form of `name`")}
 
 NETWORK = {
     "name": _adapted("networks are named after the deployment"),
-    "driver": _adapted("only `bridge`"),
+    "driver": _minor("only `bridge`"),
     "internal": _kept("no way out to the internet"),
     "labels": _kept(""),
-    "attachable": _adapted("without effect on one server"),
+    "attachable": _minor("without effect on one server"),
     "enable_ipv6": _kept(""),
     "enable_ipv4": _kept(""),
     "external": _refused("belongs to another stack; Traefik reaches the service without it, remove the network"),
@@ -275,7 +289,7 @@ MOUNT = {
     "volume": _kept(""),
     "bind": _kept(""),
     "tmpfs": _kept(""),
-    "consistency": _adapted("only for Docker Desktop, without effect on a server"),
+    "consistency": _minor("only for Docker Desktop, without effect on a server"),
     "image": _refused("copy the files into a volume, or build them into the image"),
 }
 
@@ -286,8 +300,8 @@ MOUNT_OPTIONS = {
         "labels": _refused("name the volume under `volumes`, and write its labels there"),
     },
     "bind": {
-        "create_host_path": _adapted("a missing folder becomes a named volume, a missing file is an error"),
-        "selinux": _adapted("files are copied, and mounted from the rendered folder"),
+        "create_host_path": _minor("a missing folder becomes a named volume, a missing file is an error"),
+        "selinux": _minor("files are copied, and mounted from the rendered folder"),
         "propagation": _refused("mounts of the host are no part of an app"),
         "recursive": _refused("mounts of the host are no part of an app"),
     },

@@ -68,6 +68,7 @@ def validate(context: typer.Context) -> None:
     Exit status: 0 clean, 2 problems; each is shown with file, line and column.
     """
     from moorage import flow
+    from moorage.app.notices import for_people
 
     own: Context = context.obj
     deployments = flow.validate(own.folder)
@@ -79,7 +80,7 @@ def validate(context: typer.Context) -> None:
             {"ok": True, "problems": [], "environments": [item.environment for item in deployments], "notices": told}
         )
         return
-    for notice in notices:
+    for notice in for_people(notices, with_minor=own.console.verbose):
         own.console.warning(f"{notice.subject}: {notice.text}")
     names = ", ".join(item.environment for item in deployments)
     own.console.success(f"moorage.yaml is right ({names})")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 LONGEST_NAME = 40
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_SERVICE = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # It is the name of a file too.
 _LONGEST_VARIABLE = 200
@@ -39,6 +40,14 @@ def name(value: object) -> str:
     text = _text(value)
     if not _NAME.fullmatch(text):
         raise ValueError("must be 1 to 40 small letters, digits and dashes, starting with a letter")
+    return text
+
+
+def service_name(value: object) -> str:
+    """The name of a service in a Compose file; it is a host name between the containers."""
+    text = _text(value)
+    if not _SERVICE.fullmatch(text):
+        raise ValueError("must be 1 to 63 small letters, digits, dashes and underscores, none of the signs at an end")
     return text
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moorage import flow
+from moorage.app.notices import for_people
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations import guarding
@@ -49,7 +50,7 @@ def up(
     deployment = flow.open_deployment(folder, environment, for_server=True)
     refuse_other_version(deployment.rendered_folder)
     engine_version()
-    for notice in deployment.stack.notices:
+    for notice in for_people(deployment.stack.notices, with_minor=console.verbose):
         console.detail(f"note: {notice.subject}: {notice.text}")
     with deployment_lock(folder, deployment.environment, console) as descriptor:
         place = Place(folder, deployment.environment)

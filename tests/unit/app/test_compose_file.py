@@ -61,14 +61,14 @@ def test_what_only_compose_needs_is_told_and_taken() -> None:
     assert [notice.text.partition("`: ")[0] for notice in found.notices] == ["`version", "`name"]
 
 
-@pytest.mark.parametrize("name", ["web", "web-1", "web_api", "w", "a" * 40])
+@pytest.mark.parametrize("name", ["web", "web-1", "web_api", "w", "2fa", "a" * 63])
 def test_a_service_name_is_accepted(name: str) -> None:
     assert app(Path(), {"services": {name: {"image": "x"}}}).problems == []
 
 
 @pytest.mark.parametrize(
     "name",
-    ["Web", "1web", "web.api", "-web", "web-", "a" * 41, "ä", "web api", "traefik", "edge-routes", "socket-proxy"],
+    ["Web", "web.api", "-web", "web-", "_web", "a" * 64, "ä", "web api", "traefik", "edge-routes", "socket-proxy"],
 )
 def test_a_service_name_that_cannot_be_is_refused_at_its_key(name: str) -> None:
     (problem,) = app(Path(), {"services": {name: {"image": "x"}}}).problems
@@ -93,12 +93,17 @@ def test_networks_are_read(written: Any, meant: dict[str, AppNetwork]) -> None:
     assert found.networks == meant
 
 
+@pytest.mark.parametrize("settings", [{"external": False}, {"external": "false"}, {"ipam": {}}, {"driver_opts": None}])
+def test_a_network_that_asks_for_nothing_special_is_read(settings: Any) -> None:
+    assert app(Path(), {**WEB, "networks": {"front": settings}}).problems == []
+
+
 @pytest.mark.parametrize(
     ("settings", "key"),
     [
         ({"driver": "overlay"}, "networks.front.driver"),
         ({"external": True}, "networks.front.external"),
-        ({"ipam": {}}, "networks.front.ipam"),
+        ({"ipam": {"driver": "default"}}, "networks.front.ipam"),
         ({"internal": "perhaps"}, "networks.front.internal"),
         ({"nonsense": 1}, "networks.front.nonsense"),
         ([1], "networks.front"),

@@ -43,6 +43,7 @@ def refused(folder: Path, keys: Any, **more: Any) -> list[str]:
         (80, [(80, None, "tcp", "")]),
         (":80", [(80, None, "tcp", "")]),
         ("127.0.0.1:8080:80", [(80, 8080, "tcp", "127.0.0.1")]),
+        (":8080:80", [(80, 8080, "tcp", "")]),
         ("127.0.0.1::80", [(80, None, "tcp", "127.0.0.1")]),
         ("[::1]:8080:80", [(80, 8080, "tcp", "::1")]),
         ("3000-3002", [(3000, None, "tcp", ""), (3001, None, "tcp", ""), (3002, None, "tcp", "")]),
@@ -463,12 +464,37 @@ def test_every_form_of_a_health_check_is_read(written: Any, meant: HealthCheck |
     assert read(tmp_path, {"healthcheck": written}).health_check == meant
 
 
+@pytest.mark.parametrize("written", [{"disable": False}, {"disable": "false"}, {}, {"test": []}])
+def test_a_block_that_says_nothing_leaves_the_images_own_check(written: Any, tmp_path: Path) -> None:
+    assert read(tmp_path, {"healthcheck": written}).health_check is None
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"privileged": False},
+        {"privileged": "false"},
+        {"devices": []},
+        {"ipc": "private"},
+        {"deploy": {"mode": "replicated"}},
+        {"pid": ""},
+    ],
+)
+def test_a_key_that_asks_for_nothing_is_no_reason_to_refuse(keys: Any, tmp_path: Path) -> None:
+    assert read(tmp_path, keys).privileges == ()
+
+
+@pytest.mark.parametrize("keys", [{"privileged": "yes"}, {"ipc": "host"}, {"deploy": {"mode": "global"}}])
+def test_a_key_that_asks_for_something_is_refused_still(keys: Any, tmp_path: Path) -> None:
+    assert refused(tmp_path, keys)
+
+
 @pytest.mark.parametrize(
     ("written", "where"),
     [
         ({"test": ["curl", "localhost"]}, "test"),
         ({"interval": "10s"}, ""),
-        ({"test": []}, ""),
+        ({"test": [], "interval": "10s"}, ""),
         ({"test": "x", "interval": "soon"}, "interval"),
         ({"test": "x", "retries": 0}, "retries"),
         ({"test": "x", "retries": "many"}, "retries"),
@@ -510,7 +536,7 @@ def test_every_form_of_a_size_is_read(keys: Any, meant: Sizes, tmp_path: Path) -
         {"deploy": {"resources": {"limits": {"memory": "1g"}, "reservations": {"memory": "2g"}}}},
         {"deploy": {"resources": {"reservations": {"devices": [{"driver": "nvidia"}]}}}},
         {"deploy": {"resources": [1]}},
-        {"deploy": {"placement": {}}},
+        {"deploy": {"placement": {"max_replicas_per_node": 1}}},
         {"deploy": {"nonsense": 1}},
         {"deploy": {"replicas": -1}},
         {"deploy": {"replicas": "two"}},
