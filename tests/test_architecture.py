@@ -16,7 +16,7 @@ PACKAGE = ROOT / "installer" / "moorage"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "sensitive"),
     ("assets", "console", "process", "documents", "yaml_reading", "formats", "quantities", "words", "templating", "durable", "tree", "validation", "host_facts"),
-    ("config", "app", "stack", "carrying", "inference"),
+    ("config", "app", "stack", "carrying", "inference", "sites"),
     ("targets.base", "targets.compose.names", "targets.compose.facts", "targets.compose.schedule", "targets.compose.fact_sheet",
      "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.builds", "targets.compose.render", "parity"),
     ("targets.compose.docker", "targets.compose.lock", "targets.compose.probe", "targets.compose.images", "targets.compose.releases", "targets.compose.reasons", "targets.compose.private_files", "targets.compose.taken_volumes", "targets.compose.certificates",

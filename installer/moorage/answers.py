@@ -131,17 +131,17 @@ def asked(folder: Path, console: Console, answers: Answers, *, ask: bool) -> Ans
         else default_app
     )
     domain = answers.domain or (
-        _ask_valid(console, "Its host name, for instance notes.example.com?", rules.host_name) if ask else None
+        ask_valid(console, "Its host name, for instance notes.example.com?", rules.host_name) if ask else None
     )
     if not domain:
         raise InputError([Problem(Place("moorage init"), "--domain", "is required when nobody can be asked")])
     is_local = domain.endswith("localhost")
     tls_default = "internal-ca" if is_local else "letsencrypt"
     question = f"Where does its certificate come from? {', '.join(_TLS_MODES)}"
-    tls = answers.tls or (_ask_valid(console, question, _tls_mode, tls_default) if ask else tls_default)
+    tls = answers.tls or (ask_valid(console, question, _tls_mode, tls_default) if ask else tls_default)
     email = answers.email
     if tls == "letsencrypt" and not email and ask:
-        email = _ask_valid(console, "An e-mail address for the certificate authority?", rules.email)
+        email = ask_valid(console, "An e-mail address for the certificate authority?", rules.email)
     source = answers.source
     if ask and not source and not answers.registry and _needs_sources(app):
         source = console.ask(f"Where is the source checkout of {app}? Its images are built from it", f"../{app}")
@@ -169,7 +169,7 @@ def _tls_mode(value: str) -> str:
     return value
 
 
-def _ask_valid(console: Console, question: str, rule: Callable[[str], str], default: str = "") -> str:
+def ask_valid(console: Console, question: str, rule: Callable[[str], str], default: str = "") -> str:
     """Ask until the answer is one: a mistake must not cost the answers before it."""
     while True:
         answer = console.ask(question, default)

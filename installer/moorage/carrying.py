@@ -36,6 +36,8 @@ class Inferred:
 
     routes: list[InferredRoute] = field(default_factory=list)
     candidates: list[tuple[str, int]] = field(default_factory=list)
+    likely_services: list[str] = field(default_factory=list)
+    needs_route: bool = False
     env: dict[str, str] = field(default_factory=dict)
     secret_values: dict[str, Sensitive] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)

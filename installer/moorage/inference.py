@@ -9,7 +9,7 @@ from moorage.app.compose_file import read_app, read_extension
 from moorage.app.images import NOT_HTTP, image_kind
 from moorage.app.model import App, Notice, PublishedPort
 from moorage.app.opening import open_compose_file
-from moorage.app.ports import port_spans
+from moorage.app.ports import is_https, port_spans
 from moorage.assets import asset, builtin_apps
 from moorage.carrying import (
     Inferred,
@@ -23,9 +23,8 @@ from moorage.config import rules
 from moorage.errors import InputError, Place, Problem
 from moorage.formats import read_yaml
 from moorage.sensitive import Text
+from moorage.sites import candidates, encrypts_itself, is_clear, likely_services
 from moorage.validation import show_value
-
-_SITE_NAMES = ("web", "app", "frontend", "nginx", "caddy", "proxy", "server", "ui", "www")
 
 
 def infer(folder: Path, app: str, chosen: tuple[str, ...]) -> Inferred:
@@ -52,9 +51,7 @@ def infer(folder: Path, app: str, chosen: tuple[str, ...]) -> Inferred:
     result.wildcard = extension.wildcard
     result.routes = [_chosen_route(text, found) for text in chosen]
     if not any(service.extension.route for service in found.services.values()):
-        result.candidates = _candidates(found)
-        if not chosen and result.candidates:
-            _take_clear_one(result)
+        _choose(found, result)
     _comment_other_ports(found, result)
     return result
 
@@ -66,39 +63,23 @@ class _Lenient(dict[str, Text]):
         return super().get(name, "")
 
 
-def _candidates(app: App) -> list[tuple[str, int]]:
-    """Published ports that may speak HTTP, the likeliest first; exposed ones when none is published."""
-    found = [
-        (service.name, port.container_port)
-        for service in app.services.values()
-        if not image_kind(service.image) and not service.profiles
-        for port in service.ports
-        if port.protocol == "tcp" and port.container_port not in NOT_HTTP
-    ]
-    if not found:
-        found = [
-            (service.name, port)
-            for service in app.services.values()
-            for port in service.exposed
-            if port not in NOT_HTTP
-        ]
-    unique = list(dict.fromkeys(found))
-    # A proxy that publishes 80 and 443 is one site: TLS is done by Traefik in front of it.
-    return [item for item in unique if item[1] != 443 or (item[0], 80) not in unique]
-
-
-def _take_clear_one(result: Inferred) -> None:
-    if len(result.candidates) == 1:
+def _choose(found: App, result: Inferred) -> None:
+    """Take the site that is clear, and tell of it; else it has to be asked."""
+    result.candidates = candidates(found)
+    result.likely_services = likely_services(found)
+    if not result.routes and result.candidates and is_clear(found, result.candidates):
         service, port = result.candidates[0]
         result.routes = [InferredRoute(service, port)]
-        return
-    named = [item for item in result.candidates if item[0] in _SITE_NAMES or item[1] in (80, 8080)]
-    if len(named) == 1:
-        service, port = named[0]
-        result.routes = [InferredRoute(service, port)]
-        result.notices.append(
-            Notice("routes", f"{service}:{port} is taken as the site; `--route SERVICE:PORT` chooses another")
-        )
+        text = f"{service}:{port} is taken as the site; `--route SERVICE:PORT` chooses another"
+        result.notices.append(Notice("routes", text))
+    result.needs_route = not result.routes
+    for route in result.routes:
+        if encrypts_itself(found, (route.service, route.port)):
+            text = (
+                f"{route.service} publishes HTTPS of its own as well, which Traefik does for it now: "
+                "if it redirects HTTP to HTTPS, tell it not to, or browsers go in a circle"
+            )
+            result.notices.append(Notice("routes", text))
 
 
 def _chosen_route(text: str, app: App) -> InferredRoute:
@@ -115,7 +96,7 @@ def _chosen_route(text: str, app: App) -> InferredRoute:
                 )
             ]
         )
-    known = [item for name, item in _candidates(app) if name == service]
+    known = [item for name, item in candidates(app) if name == service]
     if ":" not in target and len(known) == 1:
         port = str(known[0])
     try:
@@ -135,7 +116,7 @@ def _comment_other_ports(app: App, result: Inferred) -> None:
         for port in service.ports:
             if (service.name, port.container_port) in routed:
                 continue
-            if (service.name, 80) in routed and port.container_port == 443:
+            if is_https(port.container_port) and any(name == service.name for name, _ in routed):
                 continue
             seen.setdefault((port.container_port, port.protocol), port)
         for first, last, protocol in port_spans(seen):

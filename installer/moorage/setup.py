@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from moorage import flow
-from moorage.answers import Answers, answers_from_file, asked, merged
+from moorage.answers import Answers, answers_from_file, ask_valid, asked, merged
 from moorage.app.model import App
+from moorage.app.notices import for_people
 from moorage.carrying import Inferred
+from moorage.config import rules
 from moorage.config.loading import CONFIG_FILE
 from moorage.config.secrets import SecretStore
 from moorage.console import Console
@@ -21,6 +23,8 @@ from moorage.operations.secret_keeping import RECOVERY_TEXT
 from moorage.quantities import GIBIBYTE, format_size
 from moorage.templating import render_template
 from moorage.words import listed, plural
+
+_HINT = f"{CONFIG_FILE} is here the file that init would have written"
 
 
 def initialise(
@@ -35,15 +39,14 @@ def initialise(
     answers = merged(given, answers_from_file(answers_file) if answers_file else Answers())
     answers = asked(folder, console, answers, ask=ask and console.is_interactive())
     inferred = infer(folder, answers.app or "", answers.routes)
-    answers = _choose_route(console, answers, inferred, ask=ask and console.is_interactive())
-    inferred = infer(folder, answers.app or "", answers.routes)
+    chosen = _with_route(folder, console, answers, inferred, ask=ask and console.is_interactive())
+    if chosen is not answers:
+        answers, inferred = chosen, infer(folder, chosen.app or "", chosen.routes)
     text = _config_text(answers, inferred, host_facts())
-    document = parse_yaml(text, CONFIG_FILE)
     try:
-        given_secrets = inferred.secret_values
-        deployment = flow.open_deployment(folder, document=document, given=given_secrets, may_lack_secrets=True)
+        deployment = _tried(folder, text, inferred)
     except InputError as error:
-        raise InputError(error.problems, f"{CONFIG_FILE} is here the file that init would have written") from None
+        raise InputError(error.problems, _HINT) from None
     if dry_run:
         console.line(text.rstrip("\n"))
         return
@@ -51,24 +54,54 @@ def initialise(
     _report(folder, console, deployment, inferred)
 
 
-def _choose_route(console: Console, answers: Answers, inferred: Inferred, *, ask: bool) -> Answers:
-    """Which port of a foreign file is the site, when there are several."""
-    if answers.routes or inferred.routes or not inferred.candidates:
+def _with_route(folder: Path, console: Console, answers: Answers, inferred: Inferred, *, ask: bool) -> Answers:
+    """Which port of a foreign file is the site, when that is not clear. Raises InputError when nobody can be asked.
+
+    What else is wrong with the file is told first: an answer would be lost with it.
+    """
+    if not inferred.needs_route:
         return answers
     shown = [f"{service}:{port}" for service, port in inferred.candidates]
-    if not ask:
-        raise InputError(
-            [
-                Problem(
-                    Place("moorage init"),
-                    "--route",
-                    f"is needed: the site could be {listed(shown)}",
-                    hint=f"--route {shown[0]}",
-                )
-            ]
-        )
-    answer = console.ask(f"Which port is the site? {', '.join(shown)}", shown[0])
+    others = _other_problems(folder, answers, inferred)
+    if others or not ask:
+        raise InputError([_route_problem(shown, inferred.likely_services), *others], _HINT if others else "")
+    question = "Which service and port is the site?" + (f" {', '.join(shown)}" if shown else " SERVICE:PORT")
+    answer = ask_valid(console, question, lambda text: _route_rule(text, inferred), shown[0] if shown else "")
     return replace(answers, routes=(answer,))
+
+
+def _route_problem(shown: list[str], services: list[str]) -> Problem:
+    place = Place("moorage init")
+    if shown:
+        return Problem(place, "--route", f"is needed: the site could be {listed(shown)}", hint=f"--route {shown[0]}")
+    rule = "is needed: the file publishes no port that could be the site"
+    example = services[0] if services else "SERVICE"
+    hint = f"name the service and the port inside its container, for instance `--route {example}:80`"
+    return Problem(place, "--route", rule, hint=hint)
+
+
+def _route_rule(text: str, inferred: Inferred) -> str:
+    """An answer as a route. Raises ValueError with the rule."""
+    service, separator, port = text.rpartition("=")[2].partition(":")
+    if service not in inferred.likely_services or not separator:
+        raise ValueError(f"must be SERVICE:PORT, where the service is {listed(inferred.likely_services)}")
+    rules.port(port)
+    return text
+
+
+def _other_problems(folder: Path, answers: Answers, inferred: Inferred) -> list[Problem]:
+    """What is wrong with the file besides the missing route."""
+    try:
+        _tried(folder, _config_text(answers, inferred, host_facts()), inferred)
+    except InputError as error:
+        return [problem for problem in error.problems if problem.key != "routes"]
+    return []
+
+
+def _tried(folder: Path, text: str, inferred: Inferred) -> flow.Deployment:
+    """The deployment that a moorage.yaml would make, before it is written."""
+    document = parse_yaml(text, CONFIG_FILE)
+    return flow.open_deployment(folder, document=document, given=inferred.secret_values, may_lack_secrets=True)
 
 
 def _config_text(answers: Answers, inferred: Inferred, host: HostFacts) -> str:
@@ -146,11 +179,12 @@ def _write_git_ignore(folder: Path) -> None:
 
 def _report(folder: Path, console: Console, deployment: flow.Deployment, inferred: Inferred) -> None:
     app: App = deployment.app
-    for notice in (*inferred.notices, *deployment.stack.notices):
+    for notice in for_people((*inferred.notices, *deployment.stack.notices), with_minor=console.verbose):
         console.warning(f"{notice.subject}: {notice.text}")
     console.success(f"{folder / CONFIG_FILE} written for {app.name} at {deployment.stack.base_url}")
-    made = len(deployment.secrets.generated) + len(inferred.secret_values)
-    console.success(f"{plural(made, 'secret')} made in {folder / 'secrets'}, readable by you only")
+    kept = len(deployment.secrets.generated) + len(inferred.secret_values)
+    if kept:
+        console.success(f"{plural(kept, 'secret')} kept in {folder / 'secrets'}, readable by you only")
     if console.is_interactive():
         console.detail(RECOVERY_TEXT)
         console.detail(SecretStore(folder, deployment.environment).recovery_key(write=False).reveal())

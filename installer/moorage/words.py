@@ -15,10 +15,10 @@ def nearest(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     return known[found[0]] if found else ""
 
 
-def listed(choices: Iterable[str]) -> str:
+def listed(choices: Iterable[str], last: str = "or") -> str:
     """`a, b or c`; nothing of nothing."""
     items = list(choices)
-    return f"{', '.join(items[:-1])} or {items[-1]}" if len(items) > 1 else "".join(items)
+    return f"{', '.join(items[:-1])} {last} {items[-1]}" if len(items) > 1 else "".join(items)
 
 
 def plural(count: int, noun: str, several: str = "") -> str:

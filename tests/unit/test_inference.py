@@ -45,6 +45,13 @@ POSTGRES = {"image": "postgres:16", "ports": ["5432:5432"], "environment": {"POS
         ({"web": web(ports=["8000"]), "debug": web(ports=["9000"], profiles=["debug"])}, ("web", 8000)),
         ({"web": web(ports=["8000:8000/udp", "80:80"])}, ("web", 80)),
         ({"web": web(ports=[{"target": 8000, "published": 80}])}, ("web", 8000)),
+        ({"wiki": web(ports=["80:3000", "443:3443"])}, ("wiki", 3000)),
+        ({"server": web(ports=["9000:9000", "9443:9443"])}, ("server", 9000)),
+        ({"x-worker": web(ports=["127.0.0.1:3030:3030"]), "x-web": web(ports=["3000:3000"])}, ("x-web", 3000)),
+        ({"store": web(image="minio/minio", ports=["9000", "9001"]), "site": web(ports=["8000:8000"])}, ("site", 8000)),
+        ({"proxy": web(ports=["80:80"]), "app": web(ports=["8000:8000"])}, ("proxy", 80)),
+        ({"acme": web(image="acme/acme", ports=["5000:5000"]), "x": web(ports=["6000:6000"])}, ("acme", 5000)),
+        ({"store": web(image="minio/minio", ports=["9000:9000"])}, ("store", 9000)),
     ],
 )
 def test_a_clear_site_is_taken(services: dict[str, Any], route: tuple[str, int], tmp_path: Path) -> None:
@@ -56,6 +63,14 @@ def test_a_clear_site_is_taken(services: dict[str, Any], route: tuple[str, int],
     [
         ({"a": web(ports=["3000:3000"]), "b": web(ports=["4000:4000"])}, [("a", 3000), ("b", 4000)]),
         ({"web": web(ports=["3000:3000"]), "app": web(ports=["4000:4000"])}, [("web", 3000), ("app", 4000)]),
+        (
+            {
+                "store": web(image="quay.io/minio/minio:1", ports=["9000:9000"]),
+                "a": web(ports=["1:1"]),
+                "b": web(ports=["2:2"]),
+            },
+            [("a", 1), ("b", 2), ("store", 9000)],
+        ),
         ({"worker": web()}, []),
         ({"db": POSTGRES}, []),
         ({"mail": web(ports=["25:25", "143:143"])}, []),
@@ -92,6 +107,12 @@ def test_a_choice_that_cannot_be_is_refused(chosen: str, tmp_path: Path) -> None
 def test_a_route_of_the_app_itself_is_enough(tmp_path: Path) -> None:
     found = look(tmp_path, {"web": web(ports=["80:80"], **{"x-moorage": {"port": 80, "route": {"paths": ["/"]}}})})
     assert (found.routes, found.candidates) == ([], [])
+
+
+@pytest.mark.parametrize(("ports", "is_told"), [(["80:80", "443:443"], True), (["80:80"], False)])
+def test_a_site_with_https_of_its_own_is_told_of_the_circle(ports: list[str], is_told: bool, tmp_path: Path) -> None:
+    told = [notice.text for notice in look(tmp_path, {"web": web(ports=ports)}).notices]
+    assert any("in a circle" in text for text in told) is is_told
 
 
 def test_closed_ports_are_told_with_the_line_that_opens_them(tmp_path: Path) -> None:

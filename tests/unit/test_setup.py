@@ -271,6 +271,32 @@ def test_one_service_may_have_several_routes(tmp_path: Path) -> None:
     assert written(tmp_path)["routes"] == {"web": [{"port": 80}, {"port": 9000, "host": "admin"}]}
 
 
+@pytest.mark.parametrize(
+    ("services", "rule"),
+    [
+        (
+            {"a": {"image": "x", "ports": ["3000:3000"]}, "b": {"image": "x", "ports": ["4000:4000"]}},
+            "moorage init: --route: is needed: the site could be a:3000 or b:4000 → --route a:3000",
+        ),
+        (
+            {"worker": {"image": "x"}, "app": {"image": "x"}},
+            "moorage init: --route: is needed: the file publishes no port that could be the site → "
+            "name the service and the port inside its container, for instance `--route app:80`",
+        ),
+    ],
+)
+def test_a_site_that_is_not_clear_must_be_named(services: dict[str, Any], rule: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        init(tmp_path, {"services": services})
+    assert [str(problem) for problem in caught.value.problems] == [rule]
+
+
+def test_an_unclear_site_is_told_together_with_what_else_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        init(tmp_path, {"services": {"worker": {"image": "x", "privileged": True}}})
+    assert {problem.key for problem in caught.value.problems} == {"--route", "services.worker.privileged"}
+
+
 def test_a_mistake_says_that_moorage_yaml_is_not_written_yet(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         init(tmp_path, domain="no domain")

@@ -8,7 +8,7 @@ from typing import Any
 
 from moorage.app.adoption import Adoption
 from moorage.app.model import App, Notice
-from moorage.app.ports import port_spans
+from moorage.app.ports import is_https, port_spans
 from moorage.config.loading import LoadedConfig
 from moorage.config.rules import project_name
 from moorage.config.secrets import SecretValues
@@ -36,6 +36,7 @@ from moorage.stack.platform import redis as redis_platform
 from moorage.stack.routes import build_publications, build_routes
 from moorage.stack.services import ServiceBuilder, included_services
 from moorage.stack.sizes import SizePlanner
+from moorage.words import listed
 
 
 @dataclass
@@ -238,11 +239,19 @@ def _notice_closed_ports(draft: Draft, routes_of: set[tuple[str, int]], publishe
         if service.profiles:
             continue
         open_ports = {port for name, port in routes_of | published if name == service.name}
-        closed = dict.fromkeys((port.container_port, port.protocol) for port in service.ports)
-        for first, last, _ in port_spans(port for port in closed if port[0] not in open_ports):
-            which = f"port {first} is" if first == last else f"ports {first} to {last} are"
+        has_route = any(name == service.name for name, _ in routes_of)
+        closed = {port.container_port for port in service.ports} - open_ports
+        # What the service would do for HTTPS itself, Traefik does.
+        numbers = sorted(number for number in closed if not (has_route and is_https(number)))
+        spans = [f"{first} to {last}" if last > first else str(first) for first, last, _ in _spans(numbers)]
+        if spans:
+            which = f"port {spans[0]} is" if len(numbers) == 1 else f"ports {listed(spans, 'and')} are"
             text = f"{which} not published: add a line under `routes` or `publish` if it is needed outside"
             draft.notices.append(Notice(f"service {service.name}", text))
+
+
+def _spans(numbers: list[int]) -> list[tuple[int, int, str]]:
+    return port_spans((number, "") for number in numbers)
 
 
 def _budget(
