@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets as random_source
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Inferred:
 def carry_variables(document: Document, folder: Path, extension: AppExtension, result: Inferred) -> None:
     """Values from `.env` beside the file; missing secrets are made."""
     present = _dot_env(folder, result)
+    _tell_of_other_files(folder, reveal(present.get("COMPOSE_FILE", "")), result)
     used = references_of(document.value)
     content = document.value if isinstance(document.value, dict) else {}
     for name in names_in_env_files(content.get("services"), folder) - set(used):
@@ -87,6 +89,18 @@ def _dot_env(folder: Path, result: Inferred) -> dict[str, Text]:
     return {}
 
 
+def _tell_of_other_files(folder: Path, named: str, result: Inferred) -> None:
+    """Say what plain `docker compose up` would have read besides the one file."""
+    merge = "merge them with `docker compose config --no-interpolate --no-path-resolution > merged.yaml` and give that"
+    if re.search(r"[:;,]", named):
+        result.notices.append(Notice(".env", f"its COMPOSE_FILE names several files, of which one is read; {merge}"))
+        return
+    for stem in ("compose.override", "docker-compose.override"):
+        for file in (f"{stem}.yaml", f"{stem}.yml"):
+            if (folder / file).is_file():
+                result.notices.append(Notice(file, f"is not read, although plain Compose merges it; {merge}"))
+
+
 def _is_secret(name: str, value: str, extension: AppExtension) -> bool:
     variable = extension.variables.get(name)
     return looks_secret(name, value) if variable is None else variable.secret
@@ -118,7 +132,7 @@ def _tell_of_env_file(present: Mapping[str, Text], left: set[str], result: Infer
         result.notices.append(Notice(".env", text))
     dropped = sorted(left & set(present))
     if dropped:
-        text = f"{', '.join(dropped)} are set by moorage from now on: they follow from moorage.yaml"
+        text = f"{', '.join(dropped)}: set by moorage from now on, after what moorage.yaml says"
         result.notices.append(Notice(".env", text))
 
 
@@ -158,9 +172,10 @@ def move_secrets_of_env_files(app: App, result: Inferred) -> None:
         if is_given and not secrets.get(name, set()) <= {"", kept.reveal()}:
             rule = f"{name} has another value in an env file, and a secret has one value only"
             raise InputError([Problem(Place(".env"), "", rule, hint="give one of the two another name")])
+    told = [name for name in moved if name not in given]
     result.secret_values.update({name: Sensitive(value) for name, value in moved.items()})
-    if moved:
-        text = f"secrets were copied to secrets/ ({', '.join(moved)}), which count from now on: `moorage secrets set`"
+    if told:
+        text = f"secrets were copied to secrets/ ({', '.join(told)}), which count from now on: `moorage secrets set`"
         result.notices.append(Notice("env files", text))
 
 

@@ -118,6 +118,7 @@ def read_stack(
     known = set(reader.problems)
     of_app = [problem for problem in app.problems if problem not in known]
     reading.problems.extend(of_app)
+    told = [*(problem.key for problem in of_app), *app.unfilled]
     stack, problems = build_stack(
         loaded,
         app,
@@ -129,20 +130,20 @@ def read_stack(
         revision_key=_revision_key(store),
     )
     if has_services:
-        reading.problems.extend(problem for problem in problems if not _follows(problem, of_app))
+        reading.problems.extend(problem for problem in problems if not _follows(problem, told))
     reading.app = app
     reading.stack = stack
     return reading
 
 
-def _follows(problem: Problem, of_app: list[Problem]) -> bool:
+def _follows(problem: Problem, told: list[str]) -> bool:
     """Whether a route lacks its port only because the service, or its ports, could not be read."""
     match = re.match(r"^routes\.([^.\[]+).*\.port$", problem.key)
     if match is None:
         return False
     service = f"services.{match[1]}"
     ports = (f"{service}.ports", f"{service}.expose")
-    return any(other.key == service or other.key.startswith(ports) for other in of_app)
+    return any(key == service or key.startswith(ports) for key in told)
 
 
 def _adoptable(loaded: LoadedConfig, extension: AppExtension) -> frozenset[str]:

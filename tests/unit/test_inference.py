@@ -264,7 +264,7 @@ def test_what_moorage_knows_better_is_not_carried_but_told(tmp_path: Path) -> No
     env = "DOMAIN=old.example.org\nENVIRONMENT=production\nIMAGE_TAG=1.2\nPROTOCOL=http\n"
     found = look(tmp_path, {"web": web(ports=["80"], environment=environment)}, env=env)
     assert found.env == {"ENVIRONMENT": "production", "IMAGE_TAG": "1.2"}
-    assert any("DOMAIN, PROTOCOL are set by moorage" in notice.text for notice in found.notices)
+    assert any("DOMAIN, PROTOCOL: set by moorage" in notice.text for notice in found.notices)
 
 
 def test_values_of_declared_variables_are_carried_too(tmp_path: Path) -> None:
@@ -298,6 +298,29 @@ def test_secrets_of_env_files_are_moved_to_the_others(tmp_path: Path) -> None:
     assert found.secret_values["DB_PASSWORD"].reveal() == "hunter22"
     assert found.env == {}
     assert any("DB_PASSWORD" in notice.text for notice in found.notices)
+
+
+def test_the_chosen_profiles_are_carried(tmp_path: Path) -> None:
+    services = {"web": web(ports=["80"]), "extra": web(profiles=["more"])}
+    assert look(tmp_path, services, env="COMPOSE_PROFILES=more\n").env == {"COMPOSE_PROFILES": "more"}
+    assert look(tmp_path / "none", {"web": web(ports=["80"])}, env="COMPOSE_PROFILES=more\n").env == {}
+
+
+@pytest.mark.parametrize(
+    ("files", "env", "subject"),
+    [
+        ({"compose.override.yaml": "services: {}\n"}, "", "compose.override.yaml"),
+        ({"docker-compose.override.yml": "services: {}\n"}, "", "docker-compose.override.yml"),
+        ({}, "COMPOSE_FILE=compose.yaml:more.yaml\n", ".env"),
+        ({}, "COMPOSE_FILE=compose.yaml\n", ""),
+    ],
+)
+def test_other_files_that_compose_would_have_read_are_told(
+    files: dict[str, str], env: str, subject: str, tmp_path: Path
+) -> None:
+    folder_with(tmp_path, files)
+    found = look(tmp_path, {"web": web(ports=["80"])}, env=env)
+    assert [notice.subject for notice in found.notices if "merge them" in notice.text] == ([subject] if subject else [])
 
 
 def test_a_file_without_services_is_told_as_that(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class AdoptedPostgres:
     database: str
     init_arguments: str
     parameters: Mapping[str, str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, Text]
     volume: str
     init_files: Mapping[str, bytes]
     init_executable: frozenset[str]
@@ -152,13 +152,13 @@ def _init_arguments(service: AppService) -> str:
     return text
 
 
-def _environment(service: AppService) -> dict[str, str]:
+def _environment(service: AppService) -> dict[str, Text]:
     read = {*_READ, *(f"{name}_FILE" for name in _READ)}
-    kept = {name: public(value, name) for name, value in service.environment.items() if name not in read}
+    kept = {name: value for name, value in service.environment.items() if name not in read}
     for name in ("POSTGRES_INITDB_WALDIR", "POSTGRES_INITDB_XLOGDIR"):
         if name in kept:
             raise Unadoptable(f"its {name} puts a part of the data elsewhere")
-    if kept.get("PGPORT", "5432") != "5432":
+    if reveal(kept.get("PGPORT", "5432")) != "5432":
         raise Unadoptable("its PGPORT is not 5432")
     return kept
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from moorage.app.images import image_kind
 from moorage.app.model import App, AppService, Carried, FileMount, HostMount, MemoryMount, VolumeMount
 from moorage.errors import Problem
 from moorage.formats import dotted
@@ -13,6 +14,8 @@ from moorage.sensitive import Sensitive, Text, reveal
 _CARRIED = ("hostname", "domainname", "ulimits", "sysctls", "extra_hosts", "dns", "dns_search", "dns_opt", "platform")
 # Another process or terminal around the server changes nothing; the rest is told as replaced.
 _HARMLESS = ("init", "tty", "stdin_open", "shm_size", "stop_signal", "stop_grace_period", "annotations")
+# Names and numbers under which the images run their server anyway, Debian's and Alpine's.
+_ACCOUNTS = {"postgres": ("postgres", "999", "70"), "redis": ("redis", "valkey", "999"), "": ()}
 _EXTENSION = {"targets", "port", "health", "resources", "replicas"}
 _HARMLESS_FILES = ("/etc/localtime", "/etc/timezone")
 SECRETS_FOLDER = "/run/secrets"
@@ -53,7 +56,9 @@ def _own_ways(service: AppService) -> Iterator[str]:
         if option.replace("=", ":") not in ("no-new-privileges", "no-new-privileges:true")
     )
     yield from (
-        f"it sets `{name}`, which has no place in ours" for name in service.other if name not in _CARRIED + _HARMLESS
+        f"it sets `{name}`, which has no place in ours"
+        for name in service.other
+        if name not in _CARRIED + _HARMLESS and not (name == "user" and _is_own_account(service))
     )
     yield from (
         f"its x-moorage has `{name}`" for name in sorted(service.extension.model_fields_set) if name not in _EXTENSION
@@ -65,6 +70,11 @@ def _own_ways(service: AppService) -> Iterator[str]:
         for name, dependency in service.depends_on.items()
         if dependency.condition == "service_completed_successfully"
     )
+
+
+def _is_own_account(service: AppService) -> bool:
+    """Whether `user` says what the image does by itself."""
+    return str(service.other["user"]).partition(":")[0] in _ACCOUNTS[image_kind(service.image)]
 
 
 def _is_harmless(mount: object) -> bool:

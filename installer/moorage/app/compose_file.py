@@ -9,10 +9,12 @@ from typing import Any
 
 from moorage.app import subset
 from moorage.app.dependencies import check_dependencies
+from moorage.app.environment import tell_of_written_secrets
 from moorage.app.extension import AppExtension, VolumeExtension
 from moorage.app.model import App, AppNetwork, AppVolume
 from moorage.app.reader import Reader
 from moorage.app.services import ServiceReader
+from moorage.app.variables import PROFILES
 from moorage.config import rules
 from moorage.errors import Problem
 from moorage.formats import Document, KeyPath, is_file
@@ -57,7 +59,7 @@ def read_app(
     extension, reader = read_extension(document, folder)
     raw = {key: value for key, value in reader.mapping(document.value, ()).items() if not key.startswith("x-")}
     filled = reader.interpolate(raw, (), values, frozenset())
-    unfilled = list(reader.problems)
+    told = list(reader.problems)
     content = reader.keys(filled, (), subset.TOP, "compose file")
     app = App(
         name,
@@ -79,15 +81,28 @@ def read_app(
     if not app.services and not content.get("services"):
         reader.report(("services",) if "services" in content else (), "has no services")
     _check_references(app, reader)
-    app.problems = _without_consequences(reader.problems, unfilled)
+    _tell_of_profiles(app, reader)
+    tell_of_written_secrets(reader, app, raw.get("services"))
+    app.problems = _without_consequences(reader.problems, told, reader.unfilled)
+    app.unfilled = reader.unfilled
     app.notices = reader.notices
     return app
 
 
-def _without_consequences(problems: list[Problem], unfilled: list[Problem]) -> list[Problem]:
+def _tell_of_profiles(app: App, reader: Reader) -> None:
+    """Which services are left out, and how they are chosen."""
+    used = {job.service for job in app.extension.jobs.values()}
+    for service in app.services.values():
+        if service.profiles and service.name not in used:
+            text = (
+                f"left out, because no {PROFILES} names its profile; `env: {{{PROFILES}: …}}` in moorage.yaml chooses"
+            )
+            reader.notice(f"service {service.name}", text)
+
+
+def _without_consequences(problems: list[Problem], told: list[Problem], unfilled: set[str]) -> list[Problem]:
     """A text whose variable has no value is read as an empty one: what is wrong with that is nobody's mistake."""
-    keys = {problem.key for problem in unfilled}
-    return [problem for problem in problems if problem in unfilled or problem.key not in keys]
+    return [problem for problem in problems if problem in told or problem.key not in unfilled]
 
 
 def _check_service_name(name: str, path: tuple[str, ...], reader: Reader) -> None:

@@ -11,13 +11,14 @@ from moorage.app import subset
 from moorage.app.env_file import read_env_file
 from moorage.app.model import App
 from moorage.app.reader import Reader
-from moorage.app.secrecy import looks_secret
+from moorage.app.secrecy import looks_secret, written_environment
 from moorage.config import rules
 from moorage.formats import KeyPath, is_file
 from moorage.sensitive import Sensitive, Text, reveal
 
 _NAMES_SHOWN = 8
 _COMPOSED = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:].*\$", re.MULTILINE)
+_DEFAULT = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*):?-")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -40,9 +41,37 @@ def read_environment(
     place = (*path, "environment")
     for name, value in reader.pairs(kept.get("environment"), place).items():
         text = _value(reader, name, value, (*place, name), values)
+        if isinstance(text, str) and looks_secret(name, text):
+            # Written out in the file, or the default of a variable there; the rendered folder need not repeat it.
+            app.written_secrets.setdefault(str(path[1]), []).append(name)
+            text = Sensitive(text)
         if text is not None:
             result[name] = text
     return result
+
+
+def tell_of_written_secrets(reader: Reader, app: App, services: Any) -> None:
+    """Say which secrets stand in the Compose file itself: as they are, or as the default of a variable."""
+    literal: list[str] = []
+    defaults: set[str] = set()
+    for service, names in app.written_secrets.items():
+        texts = written_environment(services.get(service))
+        variables = {name: _DEFAULT.findall(texts.get(name, "")) for name in names}
+        defaults.update(variable for found in variables.values() for variable in found)
+        own = [name for name, found in variables.items() if not found]
+        literal += [f"{service} ({', '.join(own)})"] if own else []
+    if literal:
+        reader.notice(
+            "compose file",
+            f"has secrets written out: {_some(literal)}. They are kept out of rendered/; to keep them out of the file "
+            "too, write `${NAME}` there, list the name under `secrets` in moorage.yaml, then `moorage secrets set NAME`",
+        )
+    if defaults:
+        reader.notice(
+            "compose file",
+            f"has defaults for secrets, known to everybody who has the file: {_some(sorted(defaults))}. To have your own, "
+            "list the names under `secrets` in moorage.yaml, then `moorage secrets set NAME` before the first start",
+        )
 
 
 def names_in_env_files(services: Any, folder: Path) -> frozenset[str]:
@@ -131,7 +160,7 @@ def _of_file(
 
 def _tell(reader: Reader, name: str, found: Mapping[str, Text], suspects: set[str], kept: list[str]) -> None:
     """Say once per file what becomes of its values: the rendered folder may be committed."""
-    plain = sorted(key for key, text in found.items() if isinstance(text, str))
+    plain = sorted(key for key, text in found.items() if isinstance(text, str) and text)
     parts = []
     if kept:
         parts.append(f"{_some(kept)}: taken from secrets/, not from this file")

@@ -213,6 +213,8 @@ class App:
     volumes: dict[str, AppVolume] = field(default_factory=dict)
     networks: dict[str, AppNetwork] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    # The keys of texts that were read as empty, because a variable has no value: told once for each variable.
+    unfilled: set[str] = field(default_factory=set)
     notices: list[Notice] = field(default_factory=list)
     builtin: bool = False
     allowed_host_paths: tuple[str, ...] = ()
@@ -220,3 +222,5 @@ class App:
     adoptable: frozenset[str] = frozenset()
     link_aliases: dict[str, list[str]] = field(default_factory=dict)
     env_file_values: dict[str, set[Text]] = field(default_factory=dict)
+    # By service: the variables whose secret value stands in the Compose file itself.
+    written_secrets: dict[str, list[str]] = field(default_factory=dict)

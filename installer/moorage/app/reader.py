@@ -31,6 +31,9 @@ class Reader:
         self.folder = folder
         self.problems: list[Problem] = []
         self.notices: list[Notice] = []
+        # The places of texts whose variables could not be filled in.
+        self.unfilled: set[str] = set()
+        self._unset: set[str] = set()
 
     def problem(
         self,
@@ -91,9 +94,16 @@ class Reader:
         except TemplateError as error:
             self.report(path, str(error), value=value)
         except UnsetVariable as error:
+            self._report_unset(error, path, values)
+        self.unfilled.add(dotted(path))
+        return ""
+
+    def _report_unset(self, error: UnsetVariable, path: KeyPath, values: Mapping[str, Text]) -> None:
+        """Report a variable without a value where it is used first: one mistake, however often it shows."""
+        if error.name not in self._unset:
             hint = f"add {error.name} under `env` in moorage.yaml, or write ${{{error.name}:-}} if empty is meant"
             self.report(path, str(error), suggestion=nearest(error.name, values, 0.8), hint=hint)
-        return ""
+        self._unset.add(error.name)
 
     def keys(self, value: Any, path: KeyPath, rules: Mapping[str, Rule], subject: str) -> dict[str, Any]:
         """The keys of a mapping that are in the subset; the others are reported with their reason."""

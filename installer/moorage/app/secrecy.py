@@ -21,6 +21,7 @@ _PASSWORD_NAME = re.compile(
     r"(PASSWORD|PASSWD|PASSPHRASE|PASSCODE|SECRET|(?:^|_)PASS|(?:^|_)PW|_PWD|_PIN)$", re.IGNORECASE
 )
 _WORD = re.compile(r"^(|true|false|yes|no|on|off|none|null)$", re.IGNORECASE)
+_KEY_FILE = re.compile(r"^(\.{0,2}/)[^\s:]*\.(key|pem|crt|cer|p12|pfx|jks|json)$", re.IGNORECASE)
 _NUMBER = re.compile(r"^\d+(\.\d+)?$")
 # postgres://user:password@host, also inside of a list or behind `jdbc:`; key=value strings of database drivers.
 _CREDENTIALS = re.compile(
@@ -36,7 +37,7 @@ def looks_secret(name: str, value: str) -> bool:
     """Whether a value in a plain file is probably a secret, by its name or by what it looks like."""
     if _CREDENTIALS.search(value):
         return True
-    if _WORD.match(value) or value.startswith("${"):
+    if _WORD.match(value) or _KEY_FILE.match(value) or value.startswith("${"):
         return False
     if _NUMBER.match(value):
         return bool(_PASSWORD_NAME.search(name))
@@ -49,8 +50,7 @@ def names_used_as_secrets(services: Any) -> frozenset[str]:
     """The variables that a file uses where secrets stand: under a name of that kind, or as the password of an address."""
     found: set[str] = set()
     for service in services.values() if isinstance(services, dict) else ():
-        settings = service.get("environment") if isinstance(service, dict) else None
-        for name, text in _written_pairs(settings):
+        for name, text in written_environment(service).items():
             if looks_secret(name, "a value"):
                 found.update(_VARIABLE.findall(text))
             found.update(_PASSWORD_OF_ADDRESS.findall(text))
@@ -61,13 +61,15 @@ _VARIABLE = re.compile(r"(?<!\$)\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _PASSWORD_OF_ADDRESS = re.compile(r"://[^/\s@]*:\$\{?([A-Za-z_][A-Za-z0-9_]*)[^/\s@]*@")
 
 
-def _written_pairs(settings: Any) -> list[tuple[str, str]]:
+def written_environment(service: Any) -> dict[str, str]:
+    """The texts of a service's `environment` as they stand in the file, in either of its forms."""
+    settings = service.get("environment") if isinstance(service, dict) else None
     if isinstance(settings, dict):
-        return [(name, text) for name, text in settings.items() if isinstance(text, str)]
+        return {name: text for name, text in settings.items() if isinstance(text, str)}
     if not isinstance(settings, list):
-        return []
+        return {}
     split = [str(item).partition("=") for item in settings]
-    return [(name, text) for name, _, text in split]
+    return {name: text for name, _, text in split}
 
 
 def _looks_random(value: str) -> bool:

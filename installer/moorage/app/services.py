@@ -19,10 +19,11 @@ from moorage.app.mounts import MountReader
 from moorage.app.ports import read_exposed, read_ports
 from moorage.app.reader import Reader
 from moorage.app.sizes import read_replicas, read_sizes
+from moorage.app.variables import PROFILES
 from moorage.config import rules
 from moorage.formats import KeyPath, dotted
 from moorage.quantities import parse_duration, parse_size
-from moorage.sensitive import Sensitive, Text
+from moorage.sensitive import Sensitive, Text, reveal
 
 # Carried to Compose as they are; Kubernetes rendering maps each to its own notion or refuses it by name.
 CARRIED = (
@@ -85,7 +86,7 @@ class ServiceReader:
             security_opt=self.reader.texts(kept.get("security_opt"), (*path, "security_opt")),
             read_only=None if "read_only" not in kept else self.reader.boolean(kept["read_only"], (*path, "read_only")),
             privileges=self._privileges(value),
-            profiles=self.reader.texts(kept.get("profiles"), (*path, "profiles")),
+            profiles=self._profiles(kept.get("profiles"), (*path, "profiles")),
             other=self._carried(kept, value if isinstance(value, dict) else {}, path),
             extension=extension,
             unless_adopted=tuple(unless_adopted),
@@ -98,7 +99,7 @@ class ServiceReader:
         """Whether the missing image is a mistake of its own, and not the consequence of one that is told already."""
         told = (dotted((*path, "image")), dotted((*path, "build")))
         return (value is None or isinstance(value, dict)) and not any(
-            problem.key.startswith(told) for problem in self.reader.problems
+            key.startswith(told) for key in (*self.reader.unfilled, *(problem.key for problem in self.reader.problems))
         )
 
     def _without_allowed(self, value: Any, path: KeyPath) -> Any:
@@ -119,6 +120,12 @@ class ServiceReader:
         if text:
             self.reader.parsed(text, path, rules.image)
         return text
+
+    def _profiles(self, value: Any, path: KeyPath) -> tuple[str, ...]:
+        """The profiles of a service that is left out; none when one of them is chosen."""
+        written = self.reader.texts(value, path)
+        chosen = {name.strip() for name in reveal(self.values.get(PROFILES, "")).split(",")}
+        return () if chosen & {"*", *written} else written
 
     def _command(self, kept: Mapping[str, Any], path: KeyPath, key: str) -> tuple[str, ...] | None:
         value = kept.get(key)

@@ -114,7 +114,7 @@ SERVICE = {
     "container_name": _adapted("becomes a network alias, so that updates can run two containers side by side"),
     "logging": _adapted("replaced by rotation inside the log budget of moorage.yaml"),
     "pull_policy": _adapted("`images.pull` of moorage.yaml decides"),
-    "profiles": _adapted("a service with profiles is left out unless a job uses it"),
+    "profiles": _kept("a service with profiles is left out, unless `COMPOSE_PROFILES` names one or a job uses it"),
     "links": _minor("the names become network aliases"),
     "develop": _minor("only for `docker compose watch`, without effect on a server"),
     "attach": _minor("only for `docker compose up` in the foreground, without effect on a server"),

@@ -24,6 +24,8 @@ from moorage.errors import Problem
 from moorage.sensitive import Text
 from moorage.words import listed, nearest
 
+# As in Compose: the profiles whose services run, with commas between.
+PROFILES = "COMPOSE_PROFILES"
 _SITE = frozenset({"DEPLOYMENT_NAME", "DOMAIN", "BASE_URL"})
 _DEFAULTS = frozenset({"ENVIRONMENT", "PROTOCOL", "IMAGE_PREFIX", "IMAGE_TAG", "TLS_MODE", "HTTPS"})
 _POSTGRES = frozenset(
@@ -195,6 +197,8 @@ def references_of(value: Any) -> dict[str, list[Reference]]:
 
 
 def _references(value: Any, key: str) -> Iterator[Reference]:
+    if key == "profiles":
+        yield Reference(PROFILES, "-")
     if key in _TAKES_NAMES:
         yield from (Reference(name, "-") for name in _names_alone(value))
     if isinstance(value, dict):

@@ -266,6 +266,7 @@ class BundledPostgres:
     # Whether they take the place of the scripts that the image brings for the first start, or stand beside them.
     init_covers_image: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    secret_environment: Mapping[str, Sensitive] = field(default_factory=dict)
     volume: str = "postgres-data"
     carried: Carried = field(default_factory=Carried)
 

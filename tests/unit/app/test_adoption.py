@@ -706,8 +706,8 @@ def test_options_of_redis_are_understood_or_left_alone(options: str, adopted: bo
 @pytest.mark.parametrize(
     ("keys", "place"),
     [
-        ({"image": "postgres:16", "environment": PASSWORD, "user": "999"}, "/var/lib/postgresql/data"),
-        ({"image": "postgres:18", "environment": PASSWORD, "user": "999"}, "/var/lib/postgresql"),
+        ({"image": "postgres:16", "environment": PASSWORD, "user": "998"}, "/var/lib/postgresql/data"),
+        ({"image": "postgres:18", "environment": PASSWORD, "user": "998"}, "/var/lib/postgresql"),
         ({"image": "redis:7", "command": "redis-server --port 6380"}, "/data"),
     ],
 )
@@ -723,6 +723,43 @@ def test_a_database_that_is_no_longer_adopted_finds_its_data(keys: Any, place: s
     assert forbidden.services["db"].mounts == (VolumeMount(adopted.volume, place),)
 
 
+def test_secrets_of_a_database_for_its_first_start_are_carried_out_of_sight(tmp_path: Path) -> None:
+    environment = {**PASSWORD, "APP_ROLE": "app", "APP_ROLE_PASSWORD": "s3cr3t-Zq"}
+    content = {"services": {"db": {"image": "postgres:16", "environment": environment}, "web": {"image": "x"}}}
+    rendered = rendering(tmp_path, content, "routes: {web: {port: 80}}\n")
+    service = compose_of(rendered)["services"]["db"]
+    assert service["environment"] == {"APP_ROLE": "app"}
+    assert service["env_file"] == ["../../../secrets/compose/compose/env/db.env"]
+    assert rendered.private.files["env/db.env"].content.endswith(b'APP_ROLE_PASSWORD="s3cr3t-Zq"\n')
+    assert not any(b"s3cr3t-Zq" in file.content for file in rendered.public.files.values())
+
+
+def test_another_secret_of_a_database_gives_it_another_revision(tmp_path: Path) -> None:
+    def revision(name: str, password: str) -> str:
+        environment = {**PASSWORD, "APP_PASSWORD": password}
+        content = {"services": {"db": {"image": "postgres:16", "environment": environment}, "web": {"image": "x"}}}
+        opened = deployment(tmp_path / name, content, "routes: {web: {port: 80}}\n")
+        return flow.facts_of_stack(opened.stack).service("db").revision
+
+    assert revision("a", "one") == revision("b", "one") != revision("c", "two")
+
+
+@pytest.mark.parametrize(
+    ("image", "user", "adopted"),
+    [
+        ("postgres:16", "postgres", True),
+        ("postgres:16-alpine", "70:70", True),
+        ("redis:7", "999:1000", True),
+        ("valkey/valkey:8", "valkey", True),
+        ("postgres:16", "1000", False),
+        ("redis:7", "postgres", False),
+    ],
+)
+def test_a_database_may_run_as_the_user_of_its_image(image: str, user: str, adopted: bool, tmp_path: Path) -> None:
+    adoption, _ = outcome(tmp_path, {"db": {"image": image, "user": user, "environment": PASSWORD}})
+    assert bool(adoption.names) is adopted
+
+
 @pytest.mark.parametrize(
     "keys",
     [
@@ -735,6 +772,6 @@ def test_a_database_that_is_no_longer_adopted_finds_its_data(keys: Any, place: s
     ],
 )
 def test_a_database_that_says_where_its_data_lies_is_believed(keys: Any, tmp_path: Path) -> None:
-    usual = {"image": "postgres:16", "environment": PASSWORD, "user": "999"}
+    usual = {"image": "postgres:16", "environment": PASSWORD, "user": "998"}
     _, found = outcome(tmp_path, {"db": {**usual, **keys}}, top={"volumes": {"data": None}})
     assert "db-data" not in found.volumes

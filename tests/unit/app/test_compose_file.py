@@ -315,3 +315,9 @@ def test_a_volume_whose_name_cannot_be_is_refused(name: str, settings: Any) -> N
     (problem,) = app(Path(), {**WEB, "volumes": {name: settings}}).problems
     assert problem.key.startswith(f"volumes.{name}")
     assert problem.place.line
+
+
+def test_a_variable_without_a_value_is_one_mistake_however_often_it_is_used(tmp_path: Path) -> None:
+    services = {"a": {"image": "x:${TAG}", "ports": ["${TAG}:80"]}, "b": {"image": "y:${TAG}", "command": "$OTHER"}}
+    found = app(tmp_path, {"services": services}).problems
+    assert [problem.key for problem in found] == ["services.a.image", "services.b.command"]

@@ -306,6 +306,43 @@ def test_the_environment_wins_over_env_files(tmp_path: Path) -> None:
     assert found.environment == {"A": "key", "B": "file"}
 
 
+@pytest.mark.parametrize("form", [dict, lambda pairs: [f"{name}={text}" for name, text in pairs.items()]])
+def test_a_secret_that_is_written_out_is_kept_out_of_sight_and_told(form: Any, tmp_path: Path) -> None:
+    environment = {
+        "DATABASE_URL": f"postgres://app:{SECRET}@db/app",
+        "APP_SECRET": SECRET,
+        "API_KEY": f"${{API_KEY:-{SECRET}}}",
+        "TLS_KEY": "/certs/tls.key",
+        "LEVEL": "info",
+    }
+    found, around = read_service(tmp_path, {"environment": form(environment)})
+    assert {name for name, value in found.environment.items() if isinstance(value, Sensitive)} == {
+        "DATABASE_URL",
+        "APP_SECRET",
+        "API_KEY",
+    }
+    written, defaults = (notice.text for notice in around.notices if notice.subject == "compose file")
+    assert "web (DATABASE_URL, APP_SECRET)" in written
+    assert ": API_KEY." in defaults
+    assert SECRET not in str(around.notices)
+
+
+def test_a_secret_that_comes_from_a_variable_is_nothing_to_tell(tmp_path: Path) -> None:
+    _, around = read_service(tmp_path, {"environment": {"A": "${S}", "B_KEY": "$S"}}, values={"S": Sensitive(SECRET)})
+    assert around.notices == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "left_out"),
+    [("", True), ("b", True), ("a", False), ("b, a", False), ("*", False)],
+)
+def test_profiles_are_chosen_as_compose_does(chosen: str, left_out: bool, tmp_path: Path) -> None:
+    values = {"COMPOSE_PROFILES": chosen} if chosen else {}
+    found, around = read_service(tmp_path, {"profiles": ["a", "c"]}, values=values)
+    assert bool(found.profiles) is left_out
+    assert any("left out" in notice.text for notice in around.notices) is left_out
+
+
 def test_a_missing_env_file_is_refused(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path, {"env_file": "missing.env"})[0]
     assert "does not exist" in refused(tmp_path, {"env_file": [{"path": "missing.env", "required": True}]})[0]

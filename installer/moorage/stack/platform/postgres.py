@@ -163,7 +163,10 @@ def bundled(
             init_files=adopted.init_files,
             init_executable=adopted.init_executable,
             init_covers_image=adopted.init_covers_image,
-            environment=adopted.environment,
+            environment={name: value for name, value in adopted.environment.items() if isinstance(value, str)},
+            secret_environment={
+                name: value for name, value in adopted.environment.items() if isinstance(value, Sensitive)
+            },
             volume=adopted.volume,
             carried=adopted.carried,
         )

@@ -32,7 +32,7 @@ def services(stack: Stack) -> dict[str, Any]:
     if stack.edge.socket_proxy_image:
         result[SOCKET_PROXY] = {**_extends("socket-proxy.yaml", SOCKET_PROXY), "networks": [SOCKET_PROXY]}
     if isinstance(stack.postgres, BundledPostgres):
-        result[stack.postgres.service] = _postgres(stack.postgres)
+        result[stack.postgres.service] = _postgres(stack, stack.postgres)
     if isinstance(stack.redis, BundledRedis):
         result[stack.redis.service] = _redis(stack.redis)
     return result
@@ -82,7 +82,7 @@ def _mounted(source: str, target: str) -> dict[str, Any]:
     return {"type": "bind", "source": source, "target": target, "read_only": True, "bind": {"create_host_path": False}}
 
 
-def _postgres(settings: BundledPostgres) -> dict[str, Any]:
+def _postgres(stack: Stack, settings: BundledPostgres) -> dict[str, Any]:
     data = _extends("postgres.yaml", "postgres")
     data["networks"] = {DATA_NETWORK: {"aliases": list(settings.aliases)} if settings.aliases else {}}
     data["volumes"] = [
@@ -92,7 +92,15 @@ def _postgres(settings: BundledPostgres) -> dict[str, Any]:
     ]
     if settings.environment:
         data["environment"] = dict(sorted(settings.environment.items()))
+    if settings.secret_environment:
+        place = f"{private_folder(stack.environment)}/{environment_file(settings.service)}"
+        data["env_file"] = [from_compose_folder(place)]
     return {**data, **settings.carried.settings}
+
+
+def environment_file(service: str) -> str:
+    """Where the secret variables of a service lie among the private files."""
+    return f"env/{service}.env"
 
 
 def _first_start(settings: BundledPostgres) -> list[dict[str, Any]]:
@@ -195,6 +203,8 @@ def _add_postgres(settings: BundledPostgres, public: Tree, private: Tree) -> Non
     else:
         public.add("compose/postgres/init/10-roles.sql", render_template("postgres/roles.sql.j2", view))
     private.add("files/postgres_password", settings.password.reveal(), 0o600)
+    if settings.secret_environment:
+        private.add(environment_file(settings.service), _env(dict(settings.secret_environment)), 0o600)
 
 
 def _quoted(text: str) -> str:

@@ -72,7 +72,7 @@ def render(stack: Stack) -> Rendering:
 def _add_secret_environment(service: Service, private: Tree) -> None:
     if service.secret_environment:
         values = {name: value.reveal() for name, value in service.secret_environment.items()}
-        private.add(f"env/{service.name}.env", dump_env(values, "Written by moorage. Secret."), 0o600)
+        private.add(platform.environment_file(service.name), dump_env(values, "Written by moorage. Secret."), 0o600)
 
 
 def _compose_file(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _revisions(stack: Stack, public: Tree, private: Tree) -> dict[str, str]:
         files = {
             path: file.digest for path, file in public.files.items() if path.startswith(prefixes) or path == fragment
         }
-        secrets = {path: file.digest for path, file in private.files.items() if path in _platform_secrets(name)}
+        secrets = {path: file.digest for path, file in private.files.items() if path in _platform_secrets(stack, name)}
         parts[name] = [seam[_service_of(stack, name)], files, secrets, _own_parameters(name, values)]
     # Traefik reads certificate files at its start only.
     parts[TRAEFIK] = [parts[TRAEFIK], stack.edge.certificate_digest]
@@ -186,8 +186,10 @@ def _platform_parts(stack: Stack) -> list[tuple[str, str, tuple[str, ...]]]:
     return parts
 
 
-def _platform_secrets(kind: str) -> tuple[str, ...]:
-    # The database's own password file matters only when its data is created; a new one is set by SQL.
+def _platform_secrets(stack: Stack, kind: str) -> tuple[str, ...]:
+    if kind == "postgres":
+        # The database's own password file matters only when its data is created; a new one is set by SQL.
+        return (platform.environment_file(_service_of(stack, kind)),)
     return {TRAEFIK: ("env/traefik.env",), "redis": ("env/redis.env",)}.get(kind, ())
 
 
@@ -213,7 +215,7 @@ def _service_part(stack: Stack, service: Service, public: Tree, private: Tree) -
         for path, file in tree.files.items()
         if path.startswith(prefixes)
     }
-    secret = private.files.get(f"env/{service.name}.env")
+    secret = private.files.get(platform.environment_file(service.name))
     data = services.app_service(stack, service, "")
     # The number of containers and what must be started first do not change a container.
     data.pop("depends_on", None)
