@@ -280,6 +280,10 @@ _FORMS = (
 
 _PLATFORM = {
     "DEPLOYMENT_NAME": ("always", "`name` of moorage.yaml"),
+    "COMPOSE_PROJECT_NAME": (
+        "always",
+        "the name, with `--` and the environment behind it when it is not the default one",
+    ),
     "ENVIRONMENT": ("always", "the environment's name, `compose` unless you named others"),
     "DOMAIN": ("always", "`domain`"),
     "BASE_URL": ("always", "the site's address as a browser writes it, without a slash at the end"),

@@ -34,6 +34,7 @@ class Answers:
     source: str | None = None
     registry: str | None = None
     routes: tuple[str, ...] = ()
+    permit: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     memory: str | None = None
     cpus: int | None = None
@@ -105,6 +106,7 @@ _SHAPES: dict[str, Callable[[object], Any]] = {
     "wildcard": _yes_or_no,
     "cpus": _count,
     "routes": _texts,
+    "permit": _texts,
     "env": _values,
 }
 
@@ -113,6 +115,23 @@ def merged(first: Answers, second: Answers) -> Answers:
     """Options win over the file."""
     chosen = {item.name: getattr(first, item.name) or getattr(second, item.name) for item in fields(Answers)}
     return Answers(**chosen)
+
+
+PERMISSIONS = ("docker_access", "privileged", "host_paths")
+
+
+def permissions(answers: Answers) -> dict[str, list[str]]:
+    """What the app may do to the host, by the keys of `permissions`. Raises InputError for another form."""
+    found: dict[str, list[str]] = {}
+    for text in answers.permit:
+        kind, separator, value = text.partition("=")
+        if kind not in PERMISSIONS or not separator or not value:
+            rule = f"must be KIND=VALUE, where the kind is {listed(PERMISSIONS)}"
+            near = nearest(kind, PERMISSIONS)
+            problem = Problem(Place("moorage init"), "--permit", rule, show_value(text), near if near != kind else "")
+            raise InputError([problem])
+        found.setdefault(kind, []).append(value)
+    return found
 
 
 def asked(folder: Path, console: Console, answers: Answers, *, ask: bool) -> Answers:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from moorage import flow
-from moorage.answers import Answers, answers_from_file, ask_valid, asked, merged
+from moorage.answers import Answers, answers_from_file, ask_valid, asked, merged, permissions
 from moorage.app.model import App
 from moorage.app.notices import for_people
 from moorage.carrying import Inferred
@@ -24,7 +25,7 @@ from moorage.quantities import GIBIBYTE, format_size
 from moorage.templating import render_template
 from moorage.words import listed, plural
 
-_HINT = f"{CONFIG_FILE} is here the file that init would have written"
+_FILE_HINT = f"{CONFIG_FILE} is here the file that init would have written"
 
 
 def initialise(
@@ -46,12 +47,23 @@ def initialise(
     try:
         deployment = _tried(folder, text, inferred)
     except InputError as error:
-        raise InputError(error.problems, _HINT) from None
+        raise InputError(error.problems, _hint(error.problems)) from None
     if dry_run:
         console.line(text.rstrip("\n"))
         return
     _write(folder, text, deployment, inferred)
     _report(folder, console, deployment, inferred)
+
+
+def _hint(problems: Sequence[Problem]) -> str:
+    """What to do with settings that the problems tell to write, while there is no moorage.yaml yet."""
+    told = " ".join(f"{problem.rule} {problem.hint}" for problem in problems)
+    hints = [_FILE_HINT]
+    if "under `env`" in told:
+        hints.append("what belongs under its `env` is taken from a .env beside the Compose file")
+    if "`permissions." in told:
+        hints.append("`--permit docker_access=SERVICE`, `privileged=SERVICE` or `host_paths=PATH` writes a permission")
+    return "\n".join(hints)
 
 
 def _with_route(folder: Path, console: Console, answers: Answers, inferred: Inferred, *, ask: bool) -> Answers:
@@ -64,7 +76,7 @@ def _with_route(folder: Path, console: Console, answers: Answers, inferred: Infe
     shown = [f"{service}:{port}" for service, port in inferred.candidates]
     others = _other_problems(folder, answers, inferred)
     if others or not ask:
-        raise InputError([_route_problem(shown, inferred.likely_services), *others], _HINT if others else "")
+        raise InputError([_route_problem(shown, inferred.likely_services), *others], _hint(others) if others else "")
     question = "Which service and port is the site?" + (f" {', '.join(shown)}" if shown else " SERVICE:PORT")
     answer = ask_valid(console, question, lambda text: _route_rule(text, inferred), shown[0] if shown else "")
     return replace(answers, routes=(answer,))
@@ -134,6 +146,10 @@ def _config_text(answers: Answers, inferred: Inferred, host: HostFacts) -> str:
             for service, settings in routes.items()
         ],
         "comments": inferred.comments,
+        "permissions": [
+            {"kind": kind, "names": [dump_scalar(value) for value in values]}
+            for kind, values in permissions(answers).items()
+        ],
         "host_memory": dump_scalar(answers.memory or format_size(host.memory)),
         "host_cpus": answers.cpus or host.cpus,
         "host_disk": host.disk,

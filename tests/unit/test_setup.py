@@ -297,6 +297,30 @@ def test_an_unclear_site_is_told_together_with_what_else_is_wrong(tmp_path: Path
     assert {problem.key for problem in caught.value.problems} == {"--route", "services.worker.privileged"}
 
 
+def test_a_permission_can_be_given_before_there_is_a_file_to_write_it_into(tmp_path: Path) -> None:
+    services = {"web": {"image": "x", "ports": ["80:80"], "volumes": ["/var/run/docker.sock:/s", "/srv/a b:/m:ro"]}}
+    with pytest.raises(InputError) as caught:
+        init(tmp_path, {"services": services})
+    assert "--permit docker_access=SERVICE" in caught.value.hint
+    init(tmp_path, {"services": services}, permit=("docker_access=web", "host_paths=/srv/a b"))
+    assert written(tmp_path)["permissions"] == {"docker_access": ["web"], "host_paths": ["/srv/a b"]}
+
+
+@pytest.mark.parametrize("permit", ["docker_access", "docker=web", "privileged=", "=web"])
+def test_a_permission_of_another_form_is_refused(permit: str, tmp_path: Path) -> None:
+    (problem,) = problems(lambda: init(tmp_path, permit=(permit,)))
+    assert problem.key == "--permit"
+
+
+def test_a_variable_without_a_value_is_given_beside_the_compose_file(tmp_path: Path) -> None:
+    content = {"services": {"web": {"image": "x:${TAG}", "ports": ["80:80"]}}}
+    with pytest.raises(InputError) as caught:
+        init(tmp_path, content)
+    assert "taken from a .env" in caught.value.hint
+    init(tmp_path, content, env_file="TAG=1.2\n")
+    assert written(tmp_path)["env"] == {"TAG": "1.2"}
+
+
 def test_a_mistake_says_that_moorage_yaml_is_not_written_yet(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         init(tmp_path, domain="no domain")

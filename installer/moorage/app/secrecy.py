@@ -9,7 +9,7 @@ from typing import Any
 
 _SECRET_NAME = re.compile(
     r"(PASSWORD|PASSWD|PASSPHRASE|PASSCODE|SECRET|TOKEN|APIKEY|API_KEY|ACCESS_KEY|PRIVATE_KEY|ENCRYPTION_KEY|SIGNING_KEY|MASTER_KEY"
-    r"|CREDENTIAL|(?:^|_)PASS(?:$|_)|(?:^|_)PW(?:$|_)|_PWD(?:$|_)|_KEY(?:$|_)|^KEY$|_DSN$|_SALT$|_PEPPER$)",
+    r"|CREDENTIAL|(?:^|_)PASS(?:$|_)|(?:^|_)PW(?:$|_)|_PWD(?:$|_)|_KEY(?:$|_)|^KEY$|_DSN$|(?:^|_)SALT$|_PEPPER$|(REDIS|REDISCLI|VALKEY|NEO4J|BASIC)_AUTH$)",
     re.IGNORECASE,
 )
 _NOT_SECRET_NAME = re.compile(
@@ -22,7 +22,8 @@ _PASSWORD_NAME = re.compile(
 )
 _WORD = re.compile(r"^(|true|false|yes|no|on|off|none|null)$", re.IGNORECASE)
 _KEY_FILE = re.compile(r"^(\.{0,2}/)[^\s:]*\.(key|pem|crt|cer|p12|pfx|jks|json)$", re.IGNORECASE)
-_NUMBER = re.compile(r"^\d+(\.\d+)?$")
+# More digits than a count or a time has are a key.
+_NUMBER = re.compile(r"^\d{1,15}(\.\d+)?$")
 # postgres://user:password@host, also inside of a list or behind `jdbc:`; key=value strings of database drivers.
 _CREDENTIALS = re.compile(
     r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@|(?:^|[\s;&?])(?:password|passwd|pwd)\s*=\s*[^\s;&]|-----BEGIN [A-Z ]*PRIVATE KEY-----",

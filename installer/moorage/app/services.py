@@ -30,7 +30,7 @@ CARRIED = (
     "user", "group_add", "working_dir", "hostname", "domainname", "init", "tty", "stdin_open", "stop_signal",
     "stop_grace_period", "shm_size", "ulimits", "sysctls", "extra_hosts", "dns", "dns_search", "dns_opt", "platform", "annotations",
 )  # fmt: skip
-_PRIVILEGES = ("privileged", "devices", "pid", "ipc")
+_PRIVILEGES = ("privileged", "devices", "pid", "ipc", "uts", "userns_mode", "cgroup")
 
 
 class ServiceReader:
@@ -157,7 +157,7 @@ class ServiceReader:
         content = self.reader.mapping(settings, path)
         for key in content:
             if key not in ("aliases", "priority"):
-                rule = "is not supported: fixed addresses hinder two containers side by side"
+                rule = "is not supported: fixed addresses hinder two containers side by side; use service names"
                 self.reader.report((*path, key), rule, of_key=True)
         return self.reader.texts(content.get("aliases"), (*path, "aliases"))
 

@@ -26,7 +26,7 @@ from moorage.words import listed, nearest
 
 # As in Compose: the profiles whose services run, with commas between.
 PROFILES = "COMPOSE_PROFILES"
-_SITE = frozenset({"DEPLOYMENT_NAME", "DOMAIN", "BASE_URL"})
+_SITE = frozenset({"DEPLOYMENT_NAME", "COMPOSE_PROJECT_NAME", "DOMAIN", "BASE_URL"})
 _DEFAULTS = frozenset({"ENVIRONMENT", "PROTOCOL", "IMAGE_PREFIX", "IMAGE_TAG", "TLS_MODE", "HTTPS"})
 _POSTGRES = frozenset(
     {"POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "POSTGRES_TLS"}

@@ -35,6 +35,10 @@ def init(
     route: Annotated[
         list[str] | None, typer.Option(help="SERVICE:PORT of a Compose file's site; may be repeated.")
     ] = None,
+    permit: Annotated[
+        list[str] | None,
+        typer.Option(help="docker_access=SERVICE, privileged=SERVICE or host_paths=PATH; may be repeated."),
+    ] = None,
     answers: Annotated[Path | None, typer.Option(help="YAML file with the answers, for scripts.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, take the defaults.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
@@ -58,6 +62,7 @@ def init(
         registry=registry,
         wildcard=wildcard or None,
         routes=tuple(route or ()),
+        permit=tuple(permit or ()),
     )
     initialise(own.folder, own.console, given, answers_file=answers, ask=not yes, dry_run=dry_run)
 

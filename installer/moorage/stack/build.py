@@ -125,12 +125,10 @@ def build_stack(
         redis = redis_platform.bundled(app.extension, adoption.redis, loaded, host, redis_password, logs.platform)
     if draft.problems:
         return None, draft.problems
-    is_default = loaded.environment == config.target
-    project = config.name if is_default else project_name(config.name, loaded.environment)
     draft.notices.extend(_without_effect(loaded))
     stack = Stack(
         name=config.name,
-        project=project,
+        project=_project(loaded),
         environment=loaded.environment,
         target=config.target,
         app=app.name,
@@ -164,6 +162,12 @@ def build_stack(
         project_networks=app.extension.project_networks,
     )
     return stack, []
+
+
+def _project(loaded: LoadedConfig) -> str:
+    """What Compose calls this environment."""
+    name, environment = loaded.config.name, loaded.environment
+    return name if environment == loaded.config.target else project_name(name, environment)
 
 
 def base_url(loaded: LoadedConfig) -> str:
@@ -277,6 +281,8 @@ def platform_values(loaded: LoadedConfig) -> Mapping[str, str]:
     registry = config.images.registry.rstrip("/")
     return {
         "DEPLOYMENT_NAME": config.name,
+        # Compose itself gives it a value.
+        "COMPOSE_PROJECT_NAME": _project(loaded),
         "ENVIRONMENT": loaded.environment,
         "DOMAIN": config.domain.name,
         "BASE_URL": url,

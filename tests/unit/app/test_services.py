@@ -327,6 +327,30 @@ def test_a_secret_that_is_written_out_is_kept_out_of_sight_and_told(form: Any, t
     assert SECRET not in str(around.notices)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_secret"),
+    [
+        ("ENCRYPTION_KEY", "0" * 64, True),
+        ("SALT", "mysalt", True),
+        ("REDIS_AUTH", "myredissecret", True),
+        ("SMTP_AUTH", "login", False),
+        ("SESSION_KEY", "3600", False),
+        ("TLS_KEY", "./certs/server.pem", False),
+    ],
+)
+def test_a_secret_is_told_from_a_setting(name: str, value: str, is_secret: bool, tmp_path: Path) -> None:
+    found = read(tmp_path, {"environment": {name: value}})
+    assert isinstance(found.environment[name], Sensitive) is is_secret
+
+
+@pytest.mark.parametrize("key", ["uts", "userns_mode", "cgroup", "pid", "ipc"])
+def test_what_a_permission_is_named_for_can_be_permitted(key: str, tmp_path: Path) -> None:
+    (rule,) = refused(tmp_path, {key: "host"})
+    assert "`permissions.privileged`" in rule
+    found = read(tmp_path, {key: "host"}, allowed_privileges=("web",))
+    assert (found.privileges, found.other) == ((key,), {key: "host"})
+
+
 def test_a_secret_that_comes_from_a_variable_is_nothing_to_tell(tmp_path: Path) -> None:
     _, around = read_service(tmp_path, {"environment": {"A": "${S}", "B_KEY": "$S"}}, values={"S": Sensitive(SECRET)})
     assert around.notices == []

@@ -176,6 +176,7 @@ def test_the_default_environment_has_the_plain_name(settings_text: str, project:
 def test_what_every_app_may_know_of_its_installation(tmp_path: Path) -> None:
     names = [
         "DEPLOYMENT_NAME",
+        "COMPOSE_PROJECT_NAME",
         "ENVIRONMENT",
         "DOMAIN",
         "BASE_URL",
@@ -190,6 +191,6 @@ def test_what_every_app_may_know_of_its_installation(tmp_path: Path) -> None:
         "images: {registry: ghcr.io/acme/, tag: v2}\n",
     )
     assert found.service("web").environment == {
-        "DEPLOYMENT_NAME": "acme", "ENVIRONMENT": "compose", "DOMAIN": "notes.example.com", "BASE_URL": "http://notes.example.com",
+        "DEPLOYMENT_NAME": "acme", "COMPOSE_PROJECT_NAME": "acme", "ENVIRONMENT": "compose", "DOMAIN": "notes.example.com", "BASE_URL": "http://notes.example.com",
         "PROTOCOL": "http", "IMAGE_PREFIX": "ghcr.io/acme/", "IMAGE_TAG": "v2", "TLS_MODE": "off",
     }  # fmt: skip
