@@ -56,7 +56,7 @@ def test_redis_takes_any_password_without_showing_it(password: str, tmp_path: Pa
     platform._add_redis(settings, public, private)
     (tmp_path / "redis.conf").write_bytes(public.files["compose/redis/redis.conf"].content)
     environment = tmp_path / "redis.env"
-    environment.write_bytes(private.files["env/redis.env"].content)
+    environment.write_bytes(private.files["platform/redis.env"].content)
     text = f"services: {{x: {{image: y, env_file: ['{environment}']}}}}"
     command = ["docker", "compose", "-f", "-", "--project-directory", str(tmp_path), "config", "--format", "json"]
     read = subprocess.run(command, input=text, text=True, capture_output=True, check=True)

@@ -734,6 +734,20 @@ def test_secrets_of_a_database_for_its_first_start_are_carried_out_of_sight(tmp_
     assert not any(b"s3cr3t-Zq" in file.content for file in rendered.public.files.values())
 
 
+def test_a_second_database_may_have_the_name_of_the_first_ones_kind(tmp_path: Path) -> None:
+    services = {
+        "web": {"image": "x"},
+        "cache": {"image": "redis:7", "command": "redis-server --requirepass s3cr3t-one"},
+        "redis": {"image": "redis:7", "environment": {"SOME_PASSWORD": "s3cr3t-two"}},
+        "pg": {"image": "postgres:16", "environment": {**PASSWORD, "SOME_PASSWORD": "s3cr3t-three"}},
+        "postgres": {"image": "postgres:16", "environment": PASSWORD},
+    }
+    private = rendering(tmp_path, {"services": services}, "routes: {web: {port: 80}}\n").private.files
+    assert b"s3cr3t-one" in private["platform/redis.env"].content
+    assert b"s3cr3t-two" in private["env/redis.env"].content
+    assert b"s3cr3t-three" in private["env/pg.env"].content
+
+
 def test_another_secret_of_a_database_gives_it_another_revision(tmp_path: Path) -> None:
     def revision(name: str, password: str) -> str:
         environment = {**PASSWORD, "APP_PASSWORD": password}

@@ -221,7 +221,7 @@ def _add_redis(settings: BundledRedis, public: Tree, private: Tree) -> None:
         text = settings.password.reveal()
         escaped = text.replace("\\", "\\\\").replace('"', '\\"')
         secret = {"REDISCLI_AUTH": settings.password, "REDIS_SECRET_SETTINGS": Sensitive(f'requirepass "{escaped}"')}
-    private.add("env/redis.env", _env(secret), 0o600)
+    private.add("platform/redis.env", _env(secret), 0o600)
 
 
 def _env(values: dict[str, Sensitive]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from typing import Any
 
 from moorage import __version__
@@ -40,6 +41,8 @@ from moorage.targets.compose.names import (
 from moorage.templating import render_template
 from moorage.tree import MANIFEST, Tree
 
+# What Docker fetches by itself: a repository or an archive.
+_REMOTE = re.compile(r"(https?|git|ssh)://|git@|github\.com/")
 _HEADER = "Rendered by moorage; changes here are lost. Settings: moorage.yaml. Own changes: overrides/compose.yaml."
 
 
@@ -190,7 +193,7 @@ def _platform_secrets(stack: Stack, kind: str) -> tuple[str, ...]:
     if kind == "postgres":
         # The database's own password file matters only when its data is created; a new one is set by SQL.
         return (platform.environment_file(_service_of(stack, kind)),)
-    return {TRAEFIK: ("env/traefik.env",), "redis": ("env/redis.env",)}.get(kind, ())
+    return {TRAEFIK: ("env/traefik.env",), "redis": ("platform/redis.env",)}.get(kind, ())
 
 
 def _own_parameters(kind: str, values: dict[str, str]) -> dict[str, str]:

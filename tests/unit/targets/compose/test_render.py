@@ -23,6 +23,7 @@ from moorage.errors import InputError
 from moorage.formats import parse_yaml
 from moorage.sensitive import reveal
 from moorage.targets.base import Rendering
+from moorage.targets.compose.names import ASSETS_VARIABLE
 from moorage.tree import MANIFEST
 from tests.unit.given import NOW, SETTINGS, as_text, compose_of, deployment, folder_with, rendering
 
@@ -116,7 +117,7 @@ def test_there_is_something_to_look_at(tmp_path: Path) -> None:
     )
     assert {
         "env/web.env",
-        "env/redis.env",
+        "platform/redis.env",
         "files/postgres_password",
         "files/web/secret-key",
         "files/web/config-site",
@@ -462,6 +463,24 @@ def test_a_mount_of_the_deployments_own_folder_is_refused_or_shows_no_secret_and
         for secret in every_secret(found):
             assert not [path for path, text in texts(rendered).items() if secret.encode() in text]
     assert len(set(sizes)) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (".", "${MOORAGE_SOURCES}"),
+        ("./src/", "${MOORAGE_SOURCES}/src"),
+        ("..", "${MOORAGE_SOURCES}/.."),
+        ("/srv/src", "/srv/src"),
+        ("https://github.com/example/app.git#v1:docker", "https://github.com/example/app.git#v1:docker"),
+        ("git@github.com:example/app.git", "git@github.com:example/app.git"),
+        ("github.com/example/app", "github.com/example/app"),
+    ],
+)
+def test_a_build_starts_where_the_file_says(written: str, meant: str, tmp_path: Path) -> None:
+    content = {"services": {"web": {"build": written, "x-moorage": {"port": 1, "route": {"paths": ["/"]}}}}}
+    build = yaml.safe_load(rendering(tmp_path, content).public.files["compose/build.yaml"].content)
+    assert build["services"]["web"]["build"]["context"] == meant.replace("MOORAGE_SOURCES", ASSETS_VARIABLE)
 
 
 def test_a_secret_in_a_build_is_a_problem_and_no_crash(tmp_path: Path) -> None:
