@@ -11,11 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from moorage.app import copies, data_folders
-from moorage.app.copies import Uncopyable
+from moorage.app.copies import Copy, Uncopyable
 from moorage.app.model import App, AppVolume, FileMount, Mount, VolumeMount
 from moorage.app.reader import Reader, slug
+from moorage.app.secrecy import holds_secrets
 from moorage.formats import KeyPath
 from moorage.words import plural
+
+_NAMES_SHOWN = 4
 
 
 class HostFolderReader:
@@ -74,7 +77,7 @@ class HostFolderReader:
             return None
         if not read_only:
             self._notice(service, f"the file {source} is mounted read-only, as a copy taken at each render")
-        return FileMount(slug(source), target, copy.files, copy.executable)
+        return self._copied(service, source, target, copy)
 
     def _folder(
         self, service: str, place: Path, source: str, target: str, read_only: bool, path: KeyPath
@@ -93,6 +96,21 @@ class HostFolderReader:
         empty = copies.empty_folders(place)
         if empty:
             self._notice(service, f"empty folders are left out of the copy of {source}: {', '.join(empty)}")
+        return self._copied(service, source, target, copy)
+
+    def _copied(self, service: str, source: str, target: str, copy: Copy) -> FileMount:
+        """The mount of a copy; tells of files in it that should not stand in a folder that may be committed."""
+        open_ones = sorted(
+            name for name, content in copy.files.items() if isinstance(content, bytes) and holds_secrets(content)
+        )
+        if open_ones:
+            shown = ", ".join(PurePosixPath(source, name).as_posix() for name in open_ones[:_NAMES_SHOWN])
+            more = f" and {len(open_ones) - _NAMES_SHOWN} more" if len(open_ones) > _NAMES_SHOWN else ""
+            self._notice(
+                service,
+                f"{shown}{more}: seems to hold secrets, and its copy stands readable in rendered/: do not commit that, "
+                "or take the right to read it from others (`chmod o-r`) if the container's user does not need it",
+            )
         return FileMount(slug(source), target, copy.files, copy.executable)
 
     def _looks_like_data(self, source: str, target: str) -> bool:

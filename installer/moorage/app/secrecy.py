@@ -47,6 +47,25 @@ def looks_secret(name: str, value: str) -> bool:
     return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET_NAME.search(name)
 
 
+def holds_secrets(content: bytes) -> bool:
+    """Whether a configuration file probably has secrets written out, in any of the usual formats."""
+    try:
+        text = content[:_LOOKED_AT].decode()
+    except UnicodeDecodeError:
+        return False
+    return any(_is_secret_line(line) for line in text.splitlines())
+
+
+def _is_secret_line(line: str) -> bool:
+    """Whether a line gives a secret; what a program fills in is none."""
+    if _FILLED_IN.search(line):
+        return False
+    setting = _SETTING.match(line)
+    if setting is None:
+        return _CREDENTIALS.search(line) is not None
+    return len(setting[2]) >= _SHORTEST and looks_secret(setting[1], setting[2])
+
+
 def names_used_as_secrets(services: Any) -> frozenset[str]:
     """The variables that a file uses where secrets stand: under a name of that kind, or as the password of an address."""
     found: set[str] = set()
@@ -58,6 +77,11 @@ def names_used_as_secrets(services: Any) -> frozenset[str]:
     return frozenset(found)
 
 
+# `name = value`, `"name": "value"`, `name: value`.
+_SETTING = re.compile(r"""^\s*["']?([A-Za-z_][\w.-]*)["']?\s*[:=]\s*["']?([^\s"',;#]+)["']?,?\s*(?:#.*)?$""")
+_FILLED_IN = re.compile(r"\$[{(A-Za-z_]|\{\{|<[A-Za-z_ -]+>")
+_LOOKED_AT = 256 * 1024
+_SHORTEST = 4
 _VARIABLE = re.compile(r"(?<!\$)\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _PASSWORD_OF_ADDRESS = re.compile(r"://[^/\s@]*:\$\{?([A-Za-z_][A-Za-z0-9_]*)[^/\s@]*@")
 

@@ -42,7 +42,9 @@ def options(
     directory: Annotated[Path, typer.Option("-C", "--directory", help="The deployment folder.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every command that is run.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every command that is run, and every notice.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         Optional[bool],  # noqa: UP045 - read at run time, where Python 3.10 needs this form
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),

@@ -40,6 +40,40 @@ def file_mount(folder: Path, *written: Any, **more: Any) -> FileMount:
     return found
 
 
+@pytest.mark.parametrize(
+    ("line", "is_told"),
+    [
+        ('password = "s3cr3t-Zq"', True),
+        ('  "api_key": "s3cr3t-Zq",', True),
+        ("secret_key: s3cr3t-Zq  # keep", True),
+        ("url: postgres://app:s3cr3t-Zq@db/app", True),
+        ("connect postgres://app:s3cr3t-Zq@db/app;", True),
+        ("-----BEGIN RSA PRIVATE KEY-----", True),
+        ("password = ${PASSWORD}", False),
+        ("  psql postgres://app:$PASSWORD@db/app", False),
+        ("password: {{ password }}", False),
+        ("server_tokens off;", False),
+        ("password_file: /run/secrets/x", False),
+        ("token: on", False),
+        ("<password>", False),
+    ],
+)
+def test_a_copy_that_seems_to_hold_secrets_is_told_without_them(line: str, is_told: bool, tmp_path: Path) -> None:
+    files = {"conf/app.conf": f"a = 1\n{line}\n", "conf/logo.png": b"\x89PNG\xff"}
+    _, around = read_service(tmp_path, {"volumes": ["./conf:/etc/app:ro"]}, files=files)
+    assert rules_of(around) == []
+    told = [notice.text for notice in around.notices]
+    assert any(text.startswith("conf/app.conf: seems to hold secrets") for text in told) is is_told
+    assert "s3cr3t" not in str(told)
+
+
+def test_a_closed_file_is_a_secret_already(tmp_path: Path) -> None:
+    folder_with(tmp_path, {"app.conf": "password = s3cr3t-Zq\n"})
+    (tmp_path / "app.conf").chmod(0o640)
+    _, around = read_service(tmp_path, {"volumes": ["./app.conf:/etc/app.conf:ro"]})
+    assert around.notices == []
+
+
 # Named volumes.
 
 
