@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from moorage.stack.model import Image, Stack
 from moorage.targets.compose import services
 from moorage.targets.compose.names import ASSETS_VARIABLE
+
+# What Docker fetches by itself: a repository or an archive.
+_REMOTE = re.compile(r"(https?|git|ssh)://|git@|github\.com/")
 
 
 def build_file(stack: Stack) -> dict[str, Any]:
@@ -28,10 +32,6 @@ def build_file(stack: Stack) -> dict[str, Any]:
 def _build(image: Image) -> dict[str, Any]:
     assert image.build is not None
     build = image.build
-    # The folder of the sources is a variable: it differs per machine, the rendered text must not.
-    context = build.context.removeprefix("./").strip("/")
-    base = f"${{{ASSETS_VARIABLE}}}"
-    place = {"context": base if context in ("", ".") else f"{base}/{context}"}
     data: dict[str, Any] = {}
     if build.dockerfile:
         data["dockerfile"] = build.dockerfile
@@ -41,5 +41,15 @@ def _build(image: Image) -> dict[str, Any]:
         data["args"] = dict(sorted(build.arguments.items()))
     if build.additional_contexts:
         data["additional_contexts"] = dict(sorted(build.additional_contexts.items()))
+    place = {"context": _context(build.context)}
     result: dict[str, Any] = place | services.literal({**data, **services.in_order(build.other)})
     return result
+
+
+def _context(written: str) -> str:
+    """Where a build starts. The folder of the sources is a variable: it differs per machine, the rendered text must not."""
+    if written.startswith("/") or _REMOTE.match(written):
+        return written.replace("$", "$$")
+    base = f"${{{ASSETS_VARIABLE}}}"
+    context = written.removeprefix("./").strip("/")
+    return base if context in ("", ".") else f"{base}/{context}"

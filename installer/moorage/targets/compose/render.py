@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 from typing import Any
 
 from moorage import __version__
@@ -41,8 +40,6 @@ from moorage.targets.compose.names import (
 from moorage.templating import render_template
 from moorage.tree import MANIFEST, Tree
 
-# What Docker fetches by itself: a repository or an archive.
-_REMOTE = re.compile(r"(https?|git|ssh)://|git@|github\.com/")
 _HEADER = "Rendered by moorage; changes here are lost. Settings: moorage.yaml. Own changes: overrides/compose.yaml."
 
 
