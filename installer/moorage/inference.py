@@ -23,7 +23,7 @@ from moorage.config import rules
 from moorage.errors import InputError, Place, Problem
 from moorage.formats import read_yaml
 from moorage.sensitive import Text
-from moorage.sites import candidates, encrypts_itself, is_clear, likely_services
+from moorage.sites import candidates, is_clear, is_like_a_proxy, likely_services
 from moorage.validation import show_value
 
 
@@ -74,7 +74,7 @@ def _choose(found: App, result: Inferred) -> None:
         result.notices.append(Notice("routes", text))
     result.needs_route = not result.routes
     for route in result.routes:
-        if encrypts_itself(found, (route.service, route.port)):
+        if is_like_a_proxy(found, (route.service, route.port)):
             text = (
                 f"{route.service} publishes HTTPS of its own as well, which Traefik does for it now: "
                 "if it redirects HTTP to HTTPS, tell it not to, or browsers go in a circle"

@@ -62,12 +62,10 @@ def likely_services(app: App) -> list[str]:
     return sorted(names, key=lambda name: -_likelihood(app, (name, 0), []))
 
 
-def encrypts_itself(app: App, route: Candidate) -> bool:
-    """Whether the site's service published HTTPS of its own beside the port that is routed to."""
+def is_like_a_proxy(app: App, route: Candidate) -> bool:
+    """Whether the site's service published 443 beside 80, as those do that send every HTTP request to HTTPS."""
     service = app.services.get(route[0])
-    return service is not None and any(
-        port.container_port != route[1] and is_https(port.container_port) for port in service.ports
-    )
+    return route[1] == 80 and service is not None and any(port.container_port == 443 for port in service.ports)
 
 
 def _published(service: AppService) -> list[int]:

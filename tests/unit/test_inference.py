@@ -109,7 +109,9 @@ def test_a_route_of_the_app_itself_is_enough(tmp_path: Path) -> None:
     assert (found.routes, found.candidates) == ([], [])
 
 
-@pytest.mark.parametrize(("ports", "is_told"), [(["80:80", "443:443"], True), (["80:80"], False)])
+@pytest.mark.parametrize(
+    ("ports", "is_told"), [(["80:80", "443:443"], True), (["80:80"], False), (["9000", "9443"], False)]
+)
 def test_a_site_with_https_of_its_own_is_told_of_the_circle(ports: list[str], is_told: bool, tmp_path: Path) -> None:
     told = [notice.text for notice in look(tmp_path, {"web": web(ports=ports)}).notices]
     assert any("in a circle" in text for text in told) is is_told

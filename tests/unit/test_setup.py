@@ -291,6 +291,17 @@ def test_a_site_that_is_not_clear_must_be_named(services: dict[str, Any], rule: 
     assert [str(problem) for problem in caught.value.problems] == [rule]
 
 
+def test_an_unclear_site_is_asked_until_the_answer_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = iter(["nonsense", "worker", "b:99999", "b:4000"])
+    monkeypatch.setattr(Console, "is_interactive", staticmethod(lambda: True))
+    monkeypatch.setattr(Console, "ask", lambda *_: next(given))
+    services = {"a": {"image": "x", "ports": ["3000:3000"]}, "b": {"image": "x", "ports": ["4000:4000"]}}
+    folder_with(tmp_path, {"compose.yaml": as_text({"services": services})})
+    answers = Answers(app="./compose.yaml", domain="a.example.com", tls="off", memory="4Gi", cpus=2)
+    initialise(tmp_path, Console(quiet=True), answers, answers_file=None, ask=True, dry_run=False)
+    assert written(tmp_path)["routes"] == {"b": {"port": 4000}}
+
+
 def test_an_unclear_site_is_told_together_with_what_else_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         init(tmp_path, {"services": {"worker": {"image": "x", "privileged": True}}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 _SECRET_NAME = re.compile(
@@ -47,6 +48,21 @@ def looks_secret(name: str, value: str) -> bool:
     return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET_NAME.search(name)
 
 
+def is_secret_argument(words: Sequence[str]) -> bool:
+    """Whether a command line has a secret written out: `--requirepass …`, `--api-key=…`, an address with a password."""
+    # Also what a shell is told to run.
+    parts = [part.strip("\"'") for word in words for part in word.split()]
+    for word, following in zip(parts, [*parts[1:], ""], strict=False):
+        name, separator, value = word.partition("=")
+        value = value if separator else following
+        is_option = name.startswith("-") and not value.startswith(("-", "/", "$"))
+        if is_option and _SECRET_OPTION.search(name) and value and not _WORD.match(value) and not _NUMBER.match(value):
+            return True
+        if _CREDENTIALS.search(word) and not _FILLED_IN.search(word):
+            return True
+    return False
+
+
 def holds_secrets(content: bytes) -> bool:
     """Whether a configuration file probably has secrets written out, in any of the usual formats."""
     try:
@@ -79,6 +95,7 @@ def names_used_as_secrets(services: Any) -> frozenset[str]:
 
 # `name = value`, `"name": "value"`, `name: value`.
 _SETTING = re.compile(r"""^\s*["']?([A-Za-z_][\w.-]*)["']?\s*[:=]\s*["']?([^\s"',;#]+)["']?,?\s*(?:#.*)?$""")
+_SECRET_OPTION = re.compile(r"(requirepass|masterauth|password|passwd|secret|token|api-?key)$", re.IGNORECASE)
 _FILLED_IN = re.compile(r"\$[{(A-Za-z_]|\{\{|<[A-Za-z_ -]+>")
 _LOOKED_AT = 256 * 1024
 _SHORTEST = 4

@@ -9,6 +9,7 @@ from typing import Any
 from moorage.app.adoption import Adoption
 from moorage.app.model import App, Notice
 from moorage.app.ports import is_https, port_spans
+from moorage.app.secrecy import is_secret_argument
 from moorage.config.loading import LoadedConfig
 from moorage.config.rules import project_name
 from moorage.config.secrets import SecretValues
@@ -89,6 +90,7 @@ def build_stack(
     routed = {route.service for route in routes}
     builder = ServiceBuilder(loaded, app, adoption, host, logs.app, memory.services, routed, draft.problems.append)
     services = tuple(builder.build(service) for service in included_services(app, config.target))
+    _notice_secret_arguments(draft)
     _notice_closed_ports(
         draft,
         routes_of={(route.service, route.port) for route in routes},
@@ -236,6 +238,16 @@ def _volumes(app: App) -> list[Volume]:
         )
         for _, volume in sorted(app.volumes.items())
     ]
+
+
+def _notice_secret_arguments(draft: Draft) -> None:
+    for service in draft.app.services.values():
+        if is_secret_argument((*(service.entrypoint or ()), *(service.command or ()))):
+            text = (
+                "its `command` has a secret written out, which others on this host and readers of rendered/ see; "
+                "give it by `environment`, or by a file of `secrets`, if the program can read that"
+            )
+            draft.notices.append(Notice(f"service {service.name}", text))
 
 
 def _notice_closed_ports(draft: Draft, routes_of: set[tuple[str, int]], published: set[tuple[str, int]]) -> None:

@@ -166,6 +166,31 @@ def test_everything_that_was_adapted_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "is_told"),
+    [
+        ("server --api-key=s3cr3t-Zq", True),
+        (["server", "--db-password", "s3cr3t-Zq"], True),
+        (["sh", "-c", "exec server --token s3cr3t-Zq"], True),
+        ("server --db postgres://app:s3cr3t-Zq@db/app", True),
+        ("server --password-file /run/secrets/x", False),
+        (["sh", "-c", 'exec server --token "$$TOKEN"'], False),
+        ("server --token --verbose", False),
+        ("server --enable-token true", False),
+        (["sh", "-c", "server postgres://app:$$PASSWORD@db/app"], False),
+    ],
+)
+def test_a_secret_that_stands_in_a_command_is_told_without_it(command: Any, is_told: bool, tmp_path: Path) -> None:
+    told = [notice.text for notice in stack(tmp_path, {"web": {"image": "x", "command": command}}).notices]
+    assert any("has a secret written out" in text for text in told) is is_told
+    assert "s3cr3t" not in str(told)
+
+
+def test_a_password_that_an_adopted_database_takes_out_of_its_command_is_nothing_to_tell(tmp_path: Path) -> None:
+    services = {"web": {"image": "x"}, "cache": {"image": "redis:7", "command": "redis-server --requirepass s3cr3t-Zq"}}
+    assert not any("written out" in notice.text for notice in stack(tmp_path, services).notices)
+
+
+@pytest.mark.parametrize(
     ("settings_text", "project"),
     [("", "acme"), ("environments: {staging: {}}\n", "acme")],
 )
