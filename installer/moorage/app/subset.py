@@ -110,7 +110,10 @@ SERVICE = {
     "network_mode": _kept("only `service:NAME` (a sidecar) and `none`"),
     "ports": _minor(_ROUTED),
     "expose": _minor("containers of one network reach every port anyway; taken as a hint for the route's port"),
-    "restart": _minor("every service is restarted unless stopped; `no` and `on-failure` stay for one-shot services"),
+    "restart": _minor(
+        "every service is restarted unless stopped, but what others await the end of, and with `no` or `on-failure` what "
+        "has no port and no health check"
+    ),
     "container_name": _adapted("becomes a network alias, so that updates can run two containers side by side"),
     "logging": _adapted("replaced by rotation inside the log budget of moorage.yaml"),
     "pull_policy": _adapted("`images.pull` of moorage.yaml decides"),

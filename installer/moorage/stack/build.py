@@ -91,6 +91,7 @@ def build_stack(
     builder = ServiceBuilder(loaded, app, adoption, host, logs.app, memory.services, routed, draft.problems.append)
     services = tuple(builder.build(service) for service in included_services(app, config.target))
     _notice_secret_arguments(draft)
+    _notice_restarts(draft, services)
     _notice_closed_ports(
         draft,
         routes_of={(route.service, route.port) for route in routes},
@@ -238,6 +239,13 @@ def _volumes(app: App) -> list[Volume]:
         )
         for _, volume in sorted(app.volumes.items())
     ]
+
+
+def _notice_restarts(draft: Draft, services: tuple[Service, ...]) -> None:
+    for service in services:
+        if draft.app.services[service.name].restart == "no" and service.restart == "always":
+            text = 'is restarted always, not `restart: "no"`: its ports or its health check say that it stays'
+            draft.notices.append(Notice(f"service {service.name}", text))
 
 
 def _notice_secret_arguments(draft: Draft) -> None:

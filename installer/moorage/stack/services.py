@@ -40,6 +40,7 @@ from moorage.stack.model import (
 from moorage.stack.networks import own_names
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
+from moorage.stack.restarts import restart
 
 
 def included_services(app: App, target: str) -> Iterator[AppService]:
@@ -130,7 +131,7 @@ class ServiceBuilder:
             network_mode=service.network_mode,
             security=self._security(service),
             logs=self.logs,
-            restart=self._restart(service),
+            restart=restart(self.app, service, self.routed),
             labels=dict(service.labels),
             docker_access=self._docker_access(service),
             docker_access_reason=service.extension.docker_access_reason,
@@ -259,18 +260,6 @@ class ServiceBuilder:
             if adopted is not None and own & set(adopted.service.networks or {"default": ()}):
                 return True
         return False
-
-    def _restart(self, service: AppService) -> str:
-        awaited = any(
-            dependency.condition == "service_completed_successfully"
-            for other in self.app.services.values()
-            for name, dependency in other.depends_on.items()
-            if name == service.name
-        )
-        kind = service.restart.partition(":")[0]
-        if service.profiles or awaited or kind == "no":
-            return service.restart if kind == "on-failure" else "no"
-        return service.restart if kind == "on-failure" else "always"
 
     def _rollout(self, service: AppService, mounts: tuple[Mount, ...], container_name: str) -> Rollout:
         wanted = service.extension.rollout

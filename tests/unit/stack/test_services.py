@@ -455,23 +455,43 @@ def test_reading_access_mounts_the_socket_read_only(tmp_path: Path) -> None:
 # Restart, rollout, stopping.
 
 
+@pytest.mark.parametrize("restart", [None, "unless-stopped", "always", "no", "on-failure", "on-failure:3"])
+@pytest.mark.parametrize("keys", [{"ports": ["80"]}, {"expose": ["80"]}, {"healthcheck": {"test": "x"}}])
+def test_what_is_reached_or_looked_after_is_always_restarted(
+    keys: dict[str, Any], restart: str | None, tmp_path: Path
+) -> None:
+    found = stack(tmp_path, others={"b": {"image": "x", "restart": restart, **keys}})
+    assert found.service("b").restart == "always"
+    assert any("is restarted always" in notice.text for notice in found.notices) is (restart == "no")
+
+
 @pytest.mark.parametrize(
-    ("restart", "expected"),
+    ("name", "restart", "expected"),
     [
-        (None, "always"),
-        ("unless-stopped", "always"),
-        ("always", "always"),
-        ("no", "no"),
-        ("on-failure", "on-failure"),
-        ("on-failure:3", "on-failure:3"),
+        ("b", None, "always"),
+        ("b", "unless-stopped", "always"),
+        ("b", "no", "no"),
+        ("b", "on-failure", "always"),
+        ("db-migrate", "on-failure", "on-failure"),
+        ("migrations", "on-failure:3", "on-failure:3"),
+        ("init_data", "always", "always"),
     ],
 )
-def test_a_service_is_restarted_unless_it_is_to_end(restart: str | None, expected: str, tmp_path: Path) -> None:
-    assert web(tmp_path, {"restart": restart}).restart == expected
+def test_what_nobody_reaches_may_end(name: str, restart: str | None, expected: str, tmp_path: Path) -> None:
+    found = stack(tmp_path, others={name: {"image": "x", "restart": restart, "healthcheck": {"disable": True}}})
+    assert found.service(name).restart == expected
+    assert found.service(name).is_one_shot is (expected != "always")
 
 
-def test_a_limited_number_of_tries_is_one_shot_too(tmp_path: Path) -> None:
-    assert web(tmp_path, {"restart": "on-failure:3"}).is_one_shot
+def test_what_others_wait_for_to_be_healthy_stays(tmp_path: Path) -> None:
+    keys = {"depends_on": {"b": {"condition": "service_healthy"}}}
+    assert stack(tmp_path, keys, others={"b": {"image": "x", "restart": "no"}}).service("b").restart == "always"
+
+
+def test_what_others_wait_for_to_end_keeps_its_tries(tmp_path: Path) -> None:
+    keys = {"depends_on": {"b": {"condition": "service_completed_successfully"}}}
+    others = {"b": {"image": "x", "restart": "on-failure:3", "ports": ["80"]}}
+    assert stack(tmp_path, keys, others=others).service("b").restart == "on-failure:3"
 
 
 def test_what_others_wait_for_to_end_is_not_restarted(tmp_path: Path) -> None:
