@@ -26,8 +26,9 @@ _KEY_FILE = re.compile(r"^(\.{0,2}/)[^\s:]*\.(key|pem|crt|cer|p12|pfx|jks|json)$
 # More digits than a count or a time has are a key.
 _NUMBER = re.compile(r"^\d{1,15}(\.\d+)?$")
 # postgres://user:password@host, also inside of a list or behind `jdbc:`; key=value strings of database drivers.
+# The scheme has a bound: without one, a search in a long word tries every rest of it, which takes minutes for a file.
 _CREDENTIALS = re.compile(
-    r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@|(?:^|[\s;&?])(?:password|passwd|pwd)\s*=\s*[^\s;&]|-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    r"[a-z][a-z0-9+.-]{0,30}://[^/\s:@]*:[^/\s@]+@|(?:^|[\s;&?])(?:password|passwd|pwd)\s*=\s*[^\s;&]|-----BEGIN [A-Z ]*PRIVATE KEY-----",
     re.IGNORECASE,
 )
 # Random keys: hexadecimal ones have up to 4 bits per character, base64 ones up to 6; paths and names stay below.
