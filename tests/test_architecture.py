@@ -15,7 +15,7 @@ PACKAGE = ROOT / "installer" / "moorage"
 # Floors from the bottom up; a module imports only from its own floor or those before it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "sensitive"),
-    ("assets", "console", "process", "documents", "yaml_reading", "formats", "quantities", "words", "templating", "durable", "tree", "validation", "host_facts"),
+    ("assets", "console", "process", "documents", "yaml_reading", "formats", "quantities", "words", "templating", "durable", "unkept", "tree", "validation", "host_facts"),
     ("config", "app", "stack", "carrying", "inference", "sites"),
     ("targets.base", "targets.compose.names", "targets.compose.facts", "targets.compose.schedule", "targets.compose.fact_sheet",
      "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.builds", "targets.compose.render", "parity"),

@@ -64,3 +64,9 @@ def pinned_postgres(image: str, version: str) -> str:
 def postgres_data_folder(version: int) -> str:
     """Where the official image has its volume; it moved with version 18."""
     return "/var/lib/postgresql" if version >= 18 else "/var/lib/postgresql/data"
+
+
+def postgres_pgdata(version: int) -> str:
+    """Where the official image keeps the cluster: the volume itself, since version 18 a folder of its major in it."""
+    place = postgres_data_folder(version)
+    return f"{place}/{version}/docker" if version >= 18 else place

@@ -50,13 +50,14 @@ def failure(check: str, text: str, fix: str, key: KeyPath = ()) -> Finding:
 
 @dataclass(frozen=True)
 class ServiceNeed:
-    """A service as far as a check needs to know it."""
+    """A service as far as a check needs to know it; `mounted` is None where no data are to stay."""
 
     name: str
     image: str
     builds: bool = False
     docker_access: str = ""
     docker_access_reason: str = ""
+    mounted: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from moorage.checks.asking import Answer, Engine, EngineView, engine_silent
 from moorage.checks.base import Finding, Needs, failure, ok, warning
+from moorage.unkept import UNKEPT_FIX, unkept_folders, unkept_text
 
 NAME = "images"
 _KEY = ("images",)
@@ -33,12 +34,16 @@ class Remote:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """`present` maps the references that are here to their architecture; `remote` holds those that were asked for."""
+    """`present` maps the references that are here to their architecture; `remote` holds those that were asked for.
+
+    `volumes` maps those that are here to the folders that they declare as volumes.
+    """
 
     engine_answers: bool = True
     error: str = ""
     architecture: str = ""
     present: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     remote: Mapping[str, Remote] = field(default_factory=dict)
     pulls_elsewhere: bool = False
 
@@ -53,7 +58,7 @@ def gather(needs: Needs, engine: Engine) -> ImageFacts:
     view = engine.view()
     if not view.answers:
         return ImageFacts(engine_answers=False)
-    present, error = _present(_references(needs), engine)
+    present, volumes, error = _present(_references(needs), engine)
     if error:
         return ImageFacts(error=error)
     missing = [name for name in _references(needs) if name not in present and name not in _built(needs)]
@@ -64,6 +69,7 @@ def gather(needs: Needs, engine: Engine) -> ImageFacts:
     return ImageFacts(
         architecture=_ARCHITECTURES.get(str(view.info.get("Architecture")), str(view.info.get("Architecture") or "")),
         present=present,
+        volumes=volumes,
         remote=dict(zip(missing, answers, strict=True)),
         pulls_elsewhere=_pulls_elsewhere(view),
     )
@@ -77,13 +83,13 @@ def judge(facts: ImageFacts, needs: Needs) -> tuple[Finding, ...]:
         return (warning(NAME, f"which images are here is not known: {facts.error}", "`docker image ls` must work"),)
     problems = tuple(finding for name in _references(needs) for finding in _image(name, facts, needs))
     if problems:
-        return problems
+        return (*problems, *_unkept(facts, needs))
     total = len(_references(needs))
     here = sum(name in facts.present for name in _references(needs))
     built = sum(name in _built(needs) and name not in facts.present for name in _references(needs))
     parts = [f"{here} of {total} here"] + ([f"{built} to be built"] if built else [])
     parts += [f"{total - here - built} to be pulled"] if total - here - built else []
-    return (ok(NAME, ", ".join(parts)),)
+    return (ok(NAME, ", ".join(parts)), *_unkept(facts, needs))
 
 
 def registry_of(reference: str) -> str:
@@ -109,6 +115,14 @@ def read_remote(answer: Answer) -> Remote:
     if "dial tcp" in lowered or "dial udp" in lowered:
         return Remote("unreachable", text)
     return Remote("unknown", text)
+
+
+def _unkept(facts: ImageFacts, needs: Needs) -> Iterator[Finding]:
+    for service in needs.services:
+        if service.mounted is not None:
+            folders = unkept_folders(facts.volumes.get(service.image, ()), service.mounted)
+            if folders:
+                yield warning(NAME, unkept_text(service.name, folders), UNKEPT_FIX)
 
 
 def _references(needs: Needs) -> tuple[str, ...]:
@@ -160,16 +174,25 @@ def _login(registry: str) -> str:
     return "`docker login`" if registry == "docker.io" else f"`docker login {registry}`"
 
 
-def _present(names: Sequence[str], engine: Engine) -> tuple[dict[str, str], str]:
-    """Reference → architecture of those that are here, and why that is not known."""
+def _present(names: Sequence[str], engine: Engine) -> tuple[dict[str, str], dict[str, tuple[str, ...]], str]:
+    """Reference → architecture, and → declared volumes, of those that are here, and why that is not known."""
     if not names:
-        return {}, ""
-    ask = partial(engine.ask, "image", "inspect", "--format", "{{.Architecture}}")
+        return {}, {}, ""
+    ask = partial(engine.ask, "image", "inspect", "--format", "{{.Architecture}} {{json .Config.Volumes}}")
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         answers = list(pool.map(ask, names))
     unclear = [item.error for item in answers if item.error and "no such image" not in item.error.lower()]
-    found = {name: item.output.strip() for name, item in zip(names, answers, strict=True) if item.is_good}
-    return found, unclear[0] if unclear else ""
+    here = [(name, item.output.partition(" ")) for name, item in zip(names, answers, strict=True) if item.is_good]
+    architectures = {name: architecture.strip() for name, (architecture, _, _) in here}
+    volumes = {name: _declared(text) for name, (_, _, text) in here}
+    return architectures, volumes, unclear[0] if unclear else ""
+
+
+def _declared(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(json.loads(text) or ()))
+    except (ValueError, TypeError):
+        return ()
 
 
 def _remote(name: str, engine: Engine) -> Remote:

@@ -86,7 +86,13 @@ def needs_of(deployment: flow.Deployment) -> Needs:
         external_volumes=facts.external_volumes,
         taken_volumes=taken_volumes.read(deployment.folder, deployment.environment, stack.deployment_id),
         services=tuple(
-            ServiceNeed(item.name, item.image, item.builds, *_docker_access(deployment, item.name))
+            ServiceNeed(
+                item.name,
+                item.image,
+                item.builds,
+                *_docker_access(deployment, item.name),
+                mounted=None if item.one_shot else item.mounted,
+            )
             for item in facts.services
         ),
         app_images=tuple(ServiceNeed(item.name, item.image, item.builds) for item in facts.extra_images),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from moorage.app.images import postgres_data_folder
+from moorage.app.images import postgres_data_folder, postgres_pgdata
 from moorage.app.model import Build, Carried, Dependency, HealthCheck, Mount, Notice
 from moorage.sensitive import Sensitive
 
@@ -279,6 +279,11 @@ class BundledPostgres:
     def data_path(self) -> str:
         """Where the volume is mounted; the public image moved it with version 18."""
         return postgres_data_folder(self.version)
+
+    @property
+    def cluster_path(self) -> str:
+        """Where the server's data lie on that volume, whatever the image would choose."""
+        return self.environment.get("PGDATA") or postgres_pgdata(self.version)
 
 
 @dataclass(frozen=True)

@@ -728,7 +728,7 @@ def test_secrets_of_a_database_for_its_first_start_are_carried_out_of_sight(tmp_
     content = {"services": {"db": {"image": "postgres:16", "environment": environment}, "web": {"image": "x"}}}
     rendered = rendering(tmp_path, content, "routes: {web: {port: 80}}\n")
     service = compose_of(rendered)["services"]["db"]
-    assert service["environment"] == {"APP_ROLE": "app"}
+    assert service["environment"] == {"APP_ROLE": "app", "PGDATA": "/var/lib/postgresql/data"}
     assert service["env_file"] == ["../../../secrets/compose/compose/env/db.env"]
     assert rendered.private.files["env/db.env"].content.endswith(b'APP_ROLE_PASSWORD="s3cr3t-Zq"\n')
     assert not any(b"s3cr3t-Zq" in file.content for file in rendered.public.files.values())

@@ -222,7 +222,7 @@ def test_gather_asks_the_registry_for_what_is_missing_only() -> None:
     engine = ScriptedEngine(
         {"Architecture": "x86_64", "HttpsProxy": "http://proxy:3128"},
         {
-            "image inspect --format {{.Architecture}} postgres:17": Answer("amd64\n"),
+            "image inspect --format {{.Architecture}} {{json .Config.Volumes}} postgres:17": Answer("amd64 null\n"),
             "image inspect": NOT_HERE,
             "manifest inspect": Answer(INDEX),
         },
@@ -231,17 +231,48 @@ def test_gather_asks_the_registry_for_what_is_missing_only() -> None:
     assert facts == ImageFacts(
         architecture="amd64",
         present={PG: "amd64"},
+        volumes={PG: ()},
         remote={WEB: Remote("there", architectures=("amd64", "arm64"))},
         pulls_elsewhere=True,
     )
     assert [command for command in engine.asked if command.startswith("manifest")] == [f"manifest inspect {WEB}"]
 
 
+def test_gather_reads_what_images_declare_as_volumes() -> None:
+    answers = {
+        "image inspect": Answer('amd64 {"/data":{},"/cache":{}}\n'),
+        f"image inspect --format {{{{.Architecture}}}} {{{{json .Config.Volumes}}}} {PG}": Answer("amd64 <no value>\n"),
+    }
+    facts = images.gather(needs(services=SERVICES), ScriptedEngine({}, answers))
+    assert facts.volumes == {WEB: ("/cache", "/data"), PG: ()}
+
+
+def test_data_that_nothing_is_mounted_for_are_told() -> None:
+    services = (
+        ServiceNeed("web", WEB, mounted=("/data/",)),
+        ServiceNeed("worker", WEB, mounted=("/", "/data/deep")),
+        ServiceNeed("once", WEB),
+    )
+    facts = ImageFacts(present={WEB: ""}, volumes={WEB: ("/data",)})
+    assert lines(images.judge(facts, needs(services=services))) == [
+        ("ok", "1 of 1 here", ""),
+        (
+            "warning",
+            "worker: its image keeps data at /data, and no volume of the app file is mounted there: "
+            "what is written there is gone when the container is replaced",
+            "mount a volume at that very path, or list it under `tmpfs` if nothing there must stay",
+        ),
+    ]
+
+
 @pytest.mark.parametrize("stack", [{"pull": "never", "services": SERVICES}, {"services": BUILT}])
 def test_gather_does_not_ask_for_what_is_never_pulled(stack: dict[str, Any]) -> None:
     engine = ScriptedEngine(
         {},
-        {"image inspect --format {{.Architecture}} postgres:17": Answer("amd64\n"), "image inspect": NOT_HERE},
+        {
+            "image inspect --format {{.Architecture}} {{json .Config.Volumes}} postgres:17": Answer("amd64 null\n"),
+            "image inspect": NOT_HERE,
+        },
     )
     assert images.gather(needs(**stack), engine).remote == {}
 

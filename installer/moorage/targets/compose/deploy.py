@@ -131,6 +131,7 @@ class Deployer:
         if recorded is not None and self._is_settled() and self._is_well():
             self.convergence.join_project_networks()
             return None
+        images.warn_of_unkept(self.docker, self.facts, self.console, image_ids)
         self.convergence.check_files()
         try:
             self.convergence.run(image_ids, run_jobs=True)

@@ -134,6 +134,11 @@ class Docker:
                 known[_normal(name)] = item["Id"]
         return {reference: known[_normal(reference)] for reference in unique if _normal(reference) in known}
 
+    def image_volumes(self, references: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Image id → the folders that it declares as volumes, of the images that exist."""
+        found = self._inspect("image", sorted(set(references)))
+        return {item["Id"]: tuple((item.get("Config") or {}).get("Volumes") or ()) for item in found}
+
     def volumes(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         """Name → labels of the volumes that exist."""
         return {item["Name"]: item.get("Labels") or {} for item in self._inspect("volume", names)}

@@ -118,6 +118,7 @@ def _platform(stack: Stack, revisions: dict[str, str]) -> list[ServiceFacts]:
                 startup_seconds=300,
                 stop_seconds=120,
                 volumes=(stack.database_volume(stack.postgres.volume),),
+                mounted=(stack.postgres.data_path,),
             )
         )
     if isinstance(stack.redis, BundledRedis):
@@ -130,6 +131,7 @@ def _platform(stack: Stack, revisions: dict[str, str]) -> list[ServiceFacts]:
                 revisions[name],
                 stop_seconds=60,
                 volumes=(stack.database_volume(stack.redis.volume),),
+                mounted=("/data",),
             )
         )
     return result
@@ -154,6 +156,7 @@ def _app(stack: Stack, service: Service, revision: str) -> ServiceFacts:
         follows=other if mode == "service" else "",
         builds=service.image.build is not None,
         volumes=tuple(_mounted_volumes(stack, service)),
+        mounted=tuple(sorted({mount.target for mount in service.mounts})),
     )
 
 

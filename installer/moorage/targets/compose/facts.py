@@ -27,6 +27,7 @@ class ServiceFacts:
     follows: str = ""
     builds: bool = False
     volumes: tuple[str, ...] = ()
+    mounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

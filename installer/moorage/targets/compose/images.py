@@ -12,6 +12,7 @@ from moorage.process import printable
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.names import ASSETS_VARIABLE, BUILD_FILE
+from moorage.unkept import UNKEPT_FIX, unkept_folders, unkept_text
 from moorage.words import plural
 
 # A second name for every image of a release, so that a moved tag or a `docker image prune` takes nothing away.
@@ -45,6 +46,16 @@ def obtain(
             f"the image {missing[0]} is not here after building", "look at `image:` and `build:` of its service"
         )
     return found
+
+
+def warn_of_unkept(docker: Docker, facts: StackFacts, console: Console, images: Mapping[str, str]) -> None:
+    """Tell of data that an image keeps where the app file mounts nothing; rendering can't know it, the image says it."""
+    declared = docker.image_volumes(list(images.values()))
+    for service in facts.services:
+        if not service.one_shot:
+            folders = unkept_folders(declared.get(images[service.image], ()), service.mounted)
+            if folders:
+                console.warning(f"{unkept_text(service.name, folders)}; {UNKEPT_FIX}")
 
 
 def wanted_images(facts: StackFacts) -> list[str]:

@@ -90,8 +90,8 @@ def _postgres(stack: Stack, settings: BundledPostgres) -> dict[str, Any]:
         *_first_start(settings),
         *_host_files(settings.carried),
     ]
-    if settings.environment:
-        data["environment"] = dict(sorted(settings.environment.items()))
+    # Said to the image: one with another place in mind would keep the data in a nameless volume, gone with the container.
+    data["environment"] = dict(sorted({**settings.environment, "PGDATA": settings.cluster_path}.items()))
     if settings.secret_environment:
         place = f"{private_folder(stack.environment)}/{environment_file(settings.service)}"
         data["env_file"] = [from_compose_folder(place)]

@@ -37,6 +37,7 @@ class Engine:
     broken: set[str] = field(default_factory=set)
     ill: set[str] = field(default_factory=set)
     networks: dict[str, bool] = field(default_factory=dict)
+    declared: dict[str, tuple[str, ...]] = field(default_factory=dict)
     clock: int = 0
 
     def step(self, text: str) -> None:
@@ -69,6 +70,10 @@ class FakeDocker(Docker):
     def image_ids(self, references: Any) -> dict[str, str]:
         self.engine.step("image inspect")
         return {name: self.engine.images[name] for name in references if name in self.engine.images}
+
+    def image_volumes(self, references: Any) -> dict[str, tuple[str, ...]]:
+        self.engine.step("image inspect")
+        return {image: self.engine.declared.get(image, ()) for image in references}
 
     def volumes(self, names: Any) -> dict[str, dict[str, str]]:
         self.engine.step("volume inspect")

@@ -70,6 +70,17 @@ class Server:
         return {name: names.count(name) for name in sorted(set(names))}
 
 
+def test_data_that_an_image_keeps_where_nothing_is_mounted_are_told(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.render(APP)
+    server.engine.declared = {server.engine.images["worker:1"]: ("/data", "/cache")}
+    Deployer(server.place, Console()).up(UpOptions())
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("worker: its image keeps data at /cache, and no volume") == 1
+    assert "/data," not in told.out + told.err
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server(tmp_path)

@@ -411,7 +411,7 @@ def test_passwords_of_adopted_databases_stay_private(password: str, tmp_path: Pa
         assert not [path for path, content in texts(rendered).items() if secret.encode() in content]
     assert rendered.private.files["files/postgres_password"].content.decode() == password
     environment = compose_of(rendered)["services"]["db"]["environment"]
-    assert environment == {"TZ": "Europe/Vienna"}
+    assert environment == {"PGDATA": "/var/lib/postgresql/data", "TZ": "Europe/Vienna"}
 
 
 def test_a_plain_password_of_an_adopted_database_is_made_private(tmp_path: Path) -> None:
