@@ -61,7 +61,8 @@ def _rule(kind: str, context: Mapping[str, Any], message: str, choices: tuple[st
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
-        return f"must be {listed(choices)}"
+        # An empty text stands for "not written" where it is a choice.
+        return f"must be {listed([choice for choice in choices if choice])}"
     simple = {
         "bool_parsing": "must be true or false",
         "bool_type": "must be true or false",

@@ -208,8 +208,10 @@ class ServiceExtension(Model):
         default_factory=dict, description="Environment that differs per target; null takes a variable away."
     )
     targets: tuple[Target, ...] = Field(("compose", "minikube", "eks"), description="Where the service exists.")
-    docker_access: Literal["", "read", "write"] = Field(
-        "", description="Whether it needs the Docker socket (it creates containers)."
+    docker_access: Literal["", "write"] = Field(
+        "",
+        description="Whether it gets the Docker socket (it creates containers): `write`, for a socket that is mounted "
+        "read-only takes every command too.",
     )
     docker_access_reason: str = Field("", description="Why; shown by `check`.")
     security: Security = Security()

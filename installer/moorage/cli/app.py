@@ -76,7 +76,11 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.exit(141)
     except OSError as error:
-        context.report_error(refused_by_the_system(error))
+        # Libraries derive errors of their own from it, which the system knows nothing about.
+        if error.errno is None:
+            context.report_mistake(error)
+        else:
+            context.report_error(refused_by_the_system(error))
         sys.exit(1)
     except Exception as error:
         context.report_mistake(error)

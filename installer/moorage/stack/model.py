@@ -21,7 +21,7 @@ DATA_NETWORK = "data"
 # Threads count. Far more than a working program has, far fewer than would fill the host's table of processes.
 DEFAULT_PROCESSES = 4096
 
-DockerAccess = Literal["", "read", "write"]
+DockerAccess = Literal["", "write"]
 Rollout = Literal["rolling", "recreate"]
 TlsMode = Literal["letsencrypt", "files", "internal-ca", "behind-proxy", "off"]
 

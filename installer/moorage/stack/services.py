@@ -156,7 +156,7 @@ class ServiceBuilder:
         mounts = service.mounts
         wanted = service.extension.docker_access
         if wanted and not any(isinstance(mount, HostMount) and mount.source == DOCKER_SOCKET for mount in mounts):
-            mounts = (*mounts, HostMount(DOCKER_SOCKET, DOCKER_SOCKET, wanted == "read"))
+            mounts = (*mounts, HostMount(DOCKER_SOCKET, DOCKER_SOCKET, read_only=False))
         read_only = service.extension.security.read_only or bool(service.read_only)
         if read_only and not any(mount.target == "/tmp" for mount in mounts):  # noqa: S108 - a path in the container
             mounts = (*mounts, MemoryMount("/tmp"))  # noqa: S108
@@ -175,7 +175,6 @@ class ServiceBuilder:
                 f"{how_reached(mount)}, which is the same as root on this host",
                 f"if it must be, add `{service.name}` under `permissions.docker_access` in moorage.yaml",
             )
-        # A socket that is mounted read-only takes commands all the same.
         return "write"
 
     def _security(self, service: AppService) -> Security:

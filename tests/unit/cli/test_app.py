@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 
 from moorage import flow
@@ -60,6 +61,14 @@ def test_what_the_system_refuses_names_the_file_the_reason_and_a_next_step(
     assert f"/srv/acme/x: {reason}" in errors
     assert next_step in errors
     assert "Traceback" not in errors
+
+
+def test_an_error_that_only_looks_like_the_systems_is_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(flow, "open_deployment", failing(jinja2.TemplateNotFound("host/unit.j2")))
+    assert run("-C", str(folder), "render") == 1
+    assert "moorage made a mistake (TemplateNotFound" in capsys.readouterr().err
 
 
 def test_a_mistake_of_ours_shows_where_it_is_and_no_value(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from moorage.app.model import Dependency, HostMount, MemoryMount, VolumeMount
+from moorage.app.model import Dependency, MemoryMount, VolumeMount
 from moorage.quantities import MEBIBYTE
 from moorage.sensitive import Sensitive
 from moorage.stack.model import BundledPostgres, Service, Stack
@@ -435,21 +435,21 @@ def test_a_host_path_beside_the_docker_socket_is_no_access_to_it(tmp_path: Path)
     assert found.docker_access == ""
 
 
-@pytest.mark.parametrize("access", ["read", "write"])
-def test_the_operator_is_asked_for_reading_access_too_and_told_what_it_is(access: str, tmp_path: Path) -> None:
-    keys = {"x-moorage": {"docker_access": access}}
+def test_the_operator_is_asked_for_access_and_told_what_it_is(tmp_path: Path) -> None:
+    keys = {"x-moorage": {"docker_access": "write"}}
     (problem,) = problems(lambda: web(tmp_path, keys))
     assert (problem.key, "permissions.docker_access" in problem.hint) == (
         "services.web.x-moorage.docker_access",
         True,
     )
-    # A read-only mount hinders nobody from sending commands to a socket.
     assert web(tmp_path, keys, "permissions: {docker_access: [web]}\n").docker_access == "write"
 
 
-def test_reading_access_mounts_the_socket_read_only(tmp_path: Path) -> None:
-    found = web(tmp_path, {"x-moorage": {"docker_access": "read"}}, "permissions: {docker_access: [web]}\n")
-    assert HostMount("/var/run/docker.sock", "/var/run/docker.sock", True) in found.mounts
+def test_access_that_only_reads_does_not_exist(tmp_path: Path) -> None:
+    # A read-only mount hinders nobody from sending commands to a socket.
+    (problem,) = problems(lambda: web(tmp_path, {"x-moorage": {"docker_access": "read"}}))
+    assert problem.key == "services.web.x-moorage.docker_access"
+    assert problem.rule == "must be write"
 
 
 # Restart, rollout, stopping.
