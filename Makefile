@@ -22,7 +22,7 @@ check: $(BIN)/moorage ## Lint, types, fences, unit and golden tests: seconds, of
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/pytest -m "not docker and not server" --ignore tests/docker
+	@$(BIN)/pytest -n auto -m "not docker and not server" --ignore tests/docker
 
 engine: ## A Docker engine that answers (installs and starts one where none does).
 	@$(PYTHON) tests/machine/engine.py ensure
