@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,9 @@ PACKAGE = ROOT / "installer" / "moorage"
 # Floors from the bottom up; a module imports only from its own floor or those before it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "sensitive"),
-    ("assets", "console", "process", "documents", "yaml_reading", "formats", "quantities", "words", "templating", "durable", "unkept", "tree", "validation", "host_facts"),
-    ("config", "app", "stack", "carrying", "inference", "sites"),
+    ("assets", "console", "process", "documents", "yaml_reading", "formats", "quantities", "words", "templating", "durable", "unkept", "recovery_key", "tree", "validation", "host_facts"),
+    ("config", "app", "stack", "carrying", "inference", "sites",
+     "backups.keys", "backups.failures", "backups.signing", "backups.manifest", "backups.records", "backups.plan", "backups.retention"),
     ("targets.base", "targets.compose.names", "targets.compose.facts", "targets.compose.schedule", "targets.compose.fact_sheet",
      "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.builds", "targets.compose.render", "parity"),
     ("targets.compose.docker", "targets.compose.lock", "targets.compose.probe", "targets.compose.images", "targets.compose.releases", "targets.compose.reasons", "targets.compose.private_files", "targets.compose.taken_volumes", "targets.compose.certificates",
@@ -185,3 +187,27 @@ def test_no_modules_lean_on_each_other() -> None:
         tuple(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
         pytest.fail(f"a circle: {' → '.join(error.args[1])}")
+
+
+def _needed_by(name: str) -> Iterator[tuple[str, str]]:
+    """Every import of a module and of all modules of ours that it needs: (module, what it imports)."""
+    known = {_name(path): path for path in _modules()}
+    todo, seen = [name], set()
+    while todo:
+        module = todo.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        for imported in _imports(known[module]):
+            yield module, imported
+            other = imported.removeprefix("moorage.")
+            todo += [other] if imported.startswith("moorage.") and other in known else []
+
+
+@pytest.mark.parametrize("name", [_name(path) for path in _modules() if _name(path).startswith("backups.")])
+def test_the_backup_job_needs_only_what_its_image_has(name: str) -> None:
+    for module, imported in _needed_by(name):
+        library = imported.partition(".")[0]
+        assert library in sys.stdlib_module_names | {"moorage", "psycopg", "boto3", "botocore"}, (
+            f"{module} imports {imported}"
+        )

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.config.secrets import SecretNeed, SecretStore, fingerprint, make_recovery_key, parse_recovery_key
+from moorage.config.secrets import SecretNeed, SecretStore
 from moorage.errors import MoorageError
+from moorage.recovery_key import fingerprint, make_recovery_key, parse_recovery_key
 from moorage.sensitive import Sensitive
 from tests.unit.given import folder_with, repeatable_bytes
 

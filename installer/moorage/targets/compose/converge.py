@@ -108,7 +108,7 @@ class Convergence:
         self.docker.compose(*arguments, service.name)
         if service.replicas == 0:
             return
-        self.wait_for(service)
+        wait_ready(self.docker, self.console, service, lambda: self._containers_of(service), service.replicas)
         self.console.success(f"{service.name} is ready")
 
     def wait_for(self, service: ServiceFacts) -> None:
