@@ -15,6 +15,8 @@ from moorage.backups.retention import RetentionPolicy
 
 SCHEMA = 1
 PLAN_FILE = "backups/plan.json"
+# Where every job sees the volumes of the app, and a backup has them, on every target.
+VOLUMES_FOLDER = "/volumes"
 
 
 @dataclass(frozen=True)

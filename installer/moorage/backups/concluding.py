@@ -1,0 +1,110 @@
+"""The last phase of a night: the verdict into the stores, what may go, who is told. It runs whatever happened before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from moorage.backups import heartbeat, metrics, pruning
+from moorage.backups.drilling import DrillResult, read_result
+from moorage.backups.failures import BackupError, RowsDiffer, Unfinished
+from moorage.backups.job_context import Job
+from moorage.backups.records import Verdict, timestamp
+from moorage.backups.workplace import Failure, Night, failure_of
+
+# Reasons that say nothing about the backup itself: it stays unproven, and another drill may prove it.
+_ABOUT_THE_DRILL = (Unfinished.exit_status,)
+
+
+def conclude(job: Job) -> int:
+    """Write the verdict, prune when tonight's is good, write metrics, call the heartbeat. Gives the night's exit status."""
+    job.prepare_runtime()
+    with job.workplace.only_one():
+        night = job.workplace.night()
+        if night is None or night.phase == "done":
+            raise Unfinished("no night was begun", "`moorage backup run` begins one")
+        night = job.workplace.write(_concluded(job, night))
+        is_good = night.failure is None and bool(night.published)
+        if is_good and not night.is_repeat:
+            night = _prune(job, night)
+        job.workplace.clean()
+        night = job.workplace.write(replace(night, phase="done"))
+        failure = night.first_failure
+        _tell(job, night, failure)
+        return failure.exit_status if failure else 0
+
+
+def _concluded(job: Job, night: Night) -> Night:
+    """The night with its verdict in every store that has the backup; a failure of the drill becomes the night's."""
+    if night.failure is not None:
+        return night
+    if night.phase == "take":
+        error = Unfinished(
+            "the backup was cut off while it was made: killed, out of memory, or the server restarted",
+            "older backups are untouched; `moorage backup run` makes one now",
+        )
+        return replace(night, failure=failure_of(error))
+    try:
+        result = read_result(job.workplace.drill_folder(night.id))
+    except BackupError as error:
+        return replace(night, failure=failure_of(error))
+    failure = result.failure or (None if result.passed else failure_of(RowsDiffer("the drill asked nothing")))
+    night = replace(night, failure=failure)
+    if failure is None or failure.exit_status not in _ABOUT_THE_DRILL:
+        night = _spread(job, night, _verdict(job, night, result, failure))
+    return night
+
+
+def _verdict(job: Job, night: Night, result: DrillResult, failure: Failure | None) -> Verdict:
+    return Verdict(
+        id=night.id,
+        good=failure is None,
+        exit_status=failure.exit_status if failure else 0,
+        reason=failure.reason if failure else "",
+        at=timestamp(job.now()),
+        drilled_store=night.drill_store,
+        restore_seconds=result.seconds,
+        checks=result.checks,
+    )
+
+
+def _spread(job: Job, night: Night, verdict: Verdict) -> Night:
+    outcomes = []
+    for outcome in night.stores:
+        if outcome.snapshot:
+            try:
+                job.open(job.plan.store(outcome.name)).catalogue.add_verdict(verdict)
+            except (BackupError, OSError) as error:
+                outcome = replace(outcome, failure=outcome.failure or failure_of(error))
+                job.report.warning(f"store {outcome.name} did not take the verdict")
+        outcomes.append(outcome)
+    return replace(night, stores=tuple(outcomes))
+
+
+def _prune(job: Job, night: Night) -> Night:
+    """Pruning that fails is told, and takes nothing from tonight's backup."""
+    outcomes = []
+    for outcome in night.stores:
+        if outcome.snapshot and outcome.failure is None:
+            try:
+                pruning.prune(job, job.plan.store(outcome.name))
+            except (BackupError, OSError) as error:
+                outcome = replace(outcome, failure=failure_of(error))
+                job.report.warning(f"store {outcome.name} could not be pruned")
+        outcomes.append(outcome)
+    return replace(night, stores=tuple(outcomes))
+
+
+def _tell(job: Job, night: Night, failure: Failure | None) -> None:
+    try:
+        metrics.write(job, night)
+    except OSError as error:
+        job.report.warning(f"the metrics could not be written: {error.strerror}")
+    if failure is not None:
+        job.report.failure(failure.reason, failure.hint, failure.exit_status)
+        return
+    job.report.done(f"{night.id} is good: it was restored and compared")
+    if job.plan.heartbeat_url_file:
+        problem = heartbeat.call(Path(job.plan.heartbeat_url_file))
+        if problem:
+            job.report.warning(f"the heartbeat was not taken: {problem}")

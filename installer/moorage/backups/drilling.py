@@ -1,0 +1,205 @@
+"""The drill: restore what a store gave back into a throw-away server, and compare it with what was there.
+
+It runs without a network and without a secret, in a folder that only it writes to. Nothing here can reach production.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from moorage.backups.failures import (
+    AssertionFailed,
+    BackupError,
+    Corrupt,
+    Damaged,
+    RowsDiffer,
+    Unfinished,
+)
+from moorage.backups.manifest import MANIFEST_FILE, DatabaseFacts, Manifest, read_manifest
+from moorage.backups.plan import BackupPlan, DatabasePlan
+from moorage.backups.postgres.checking import amcheck, ask
+from moorage.backups.postgres.comparing import compare
+from moorage.backups.postgres.restoring import restore
+from moorage.backups.postgres.scratch import scratch_server
+from moorage.backups.records import CheckResult, Record, read_record
+from moorage.backups.report import Report
+from moorage.backups.volumes import sha256_of
+from moorage.backups.workplace import Failure, Workplace, failure_of
+from moorage.durable import replace_file, sync_folder
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class DrillResult:
+    """How a drill ended. `seconds` is the time that the restore took, without fetching."""
+
+    id: str
+    checks: tuple[CheckResult, ...]
+    seconds: float
+    failure: Failure | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was asked and every answer was right."""
+        return self.failure is None and bool(self.checks) and all(check.passed for check in self.checks)
+
+
+class _Checks:
+    """What was asked so far; the first wrong answer ends the drill with its own reason."""
+
+    def __init__(self, report: Report) -> None:
+        self.found: list[CheckResult] = []
+        self._report = report
+
+    def add(self, results: Iterable[CheckResult], reason: Callable[[str], BackupError]) -> None:
+        new = list(results)
+        self.found += new
+        for check in new:
+            if check.passed:
+                self._report.done(f"{check.name}: {check.detail}" if check.detail else check.name)
+        wrong = [check for check in new if not check.passed]
+        if wrong:
+            raise reason("; ".join(f"{check.name}: {check.detail}" for check in wrong))
+
+
+def drill(plan: BackupPlan, report: Report) -> DrillResult:
+    """Prove the backup that lies in the drill's folder, and write down how it ended.
+
+    Raises the first failure's BackupError after `result.json` is on the disk; Unfinished when nothing lies there.
+    """
+    workplace = Workplace(Path(plan.work))
+    folder = _folder(workplace)
+    checks, started = _Checks(report), time.monotonic()
+    failure: BaseException | None = None
+    try:
+        _prove(plan, folder, checks, report)
+    except (BackupError, OSError) as error:
+        failure = error
+    result = DrillResult(
+        folder.name, tuple(checks.found), round(time.monotonic() - started, 3), failure_of(failure) if failure else None
+    )
+    _write(folder, result)
+    if failure is not None:
+        raise failure
+    return result
+
+
+def read_result(folder: Path) -> DrillResult:
+    """What the drill wrote. Raises Unfinished when it did not come to its end."""
+    try:
+        data: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        failure = data["failure"]
+        return DrillResult(
+            data["id"],
+            tuple(CheckResult(**item) for item in data["checks"]),
+            float(data["seconds"]),
+            None if failure is None else Failure(**failure),
+        )
+    except FileNotFoundError:
+        raise Unfinished(
+            "the drill ended before it could say how: killed, out of memory, or the server restarted",
+            "`journalctl` and `docker events` tell; the backup is kept, unproven: `moorage backup drill` proves it",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Unfinished("the drill's result can't be read", "`moorage backup drill` proves the backup again") from None
+
+
+def _folder(workplace: Workplace) -> Path:
+    folders = sorted(workplace.drills.iterdir()) if workplace.drills.is_dir() else []
+    if not folders:
+        raise Unfinished("nothing was fetched to prove", "`moorage backup drill` fetches and proves a backup")
+    return folders[-1]
+
+
+def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> None:
+    fetched = folder / "input"
+    manifest, record = _told(fetched)
+    checks.add([_files(fetched / "dump", manifest)], lambda text: Damaged(f"files differ from the manifest: {text}"))
+    if record.samples:
+        checks.add([_samples(fetched / "samples", record)], lambda text: RowsDiffer(text))
+    if manifest.server is None:
+        return
+    with (
+        _empty(folder / "scratch") as scratch,
+        scratch_server(scratch, forbidden_identifier=manifest.server.system_identifier) as server,
+    ):
+        for database in manifest.databases:
+            _prove_database(plan, server, database, fetched / "dump", checks, report)
+        names = [database.name for database in manifest.databases]
+        checks.add([amcheck(server, names)], lambda text: Corrupt(text))
+        if plan.assertions:
+            checks.add(ask(server, plan.assertions), lambda text: AssertionFailed(text))
+
+
+def _prove_database(
+    plan: BackupPlan, server: DatabasePlan, facts: DatabaseFacts, dump: Path, checks: _Checks, report: Report
+) -> None:
+    report.step(f"restoring {facts.name}")
+    restore(server, facts, dump, facts.name, parallel=plan.parallel, progress=report.progress)
+    checks.add(compare(server, facts.name, facts), lambda text: RowsDiffer(f"database {facts.name}: {text}"))
+
+
+def _told(fetched: Path) -> tuple[Manifest, Record]:
+    """Manifest and record as they were fetched; their signatures were checked by the phase that has the key."""
+    documents = []
+    for path in (fetched / "dump" / MANIFEST_FILE, fetched / "record.json"):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data.pop("signature", None)
+        documents.append(data)
+    return read_manifest(documents[0]), read_record(documents[1])
+
+
+def _files(dump: Path, manifest: Manifest) -> CheckResult:
+    """Every byte of the dump: `pg_restore` takes a flipped bit in zstd for data, and ends with 0."""
+    wrong = []
+    for file in manifest.files:
+        place = dump / file.path
+        if not place.is_file():
+            wrong.append(f"{file.path} is missing")
+        elif place.stat().st_size != file.bytes:
+            wrong.append(f"{file.path} has {place.stat().st_size} bytes instead of {file.bytes}")
+        elif sha256_of(place) != file.sha256:
+            wrong.append(f"{file.path} was changed")
+    known = {file.path for file in manifest.files} | {MANIFEST_FILE}
+    found = {str(place.relative_to(dump)) for place in dump.rglob("*") if place.is_file()}
+    wrong += [f"{name} is in no manifest" for name in sorted(found - known)]
+    return CheckResult("sha256", not wrong, _listed(wrong) if wrong else f"{len(manifest.files)} files")
+
+
+def _samples(folder: Path, record: Record) -> CheckResult:
+    wrong = []
+    for sample in record.samples:
+        place = folder / sample.volume / sample.path
+        if not place.is_file():
+            wrong.append(f"{sample.volume}/{sample.path} is missing")
+        elif sha256_of(place) != sample.sha256:
+            wrong.append(f"{sample.volume}/{sample.path} was changed")
+    return CheckResult("volume files", not wrong, _listed(wrong) if wrong else f"{len(record.samples)} compared")
+
+
+def _listed(problems: list[str]) -> str:
+    rest = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return ", ".join(problems[:3]) + rest
+
+
+@contextmanager
+def _empty(folder: Path) -> Iterator[Path]:
+    """A folder that is not there before and not there after."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(folder: Path, result: DrillResult) -> None:
+    replace_file(folder / RESULT_FILE, (json.dumps(asdict(result), sort_keys=True, indent=1) + "\n").encode(), 0o600)
+    sync_folder(folder)

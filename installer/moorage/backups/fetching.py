@@ -1,0 +1,125 @@
+"""Out of a store again: the dump and the sample files, checked against what was signed, for a drill or a restore."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from moorage.backups.failures import BackupError, Damaged, NoSuchBackup, RestoreFailed
+from moorage.backups.job_context import Job, OpenStore
+from moorage.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
+from moorage.backups.plan import VOLUMES_FOLDER
+from moorage.backups.records import Record
+from moorage.backups.signing import signed, verified
+from moorage.backups.workplace import Night
+from moorage.durable import replace_file
+
+# The drill works as this user: the one of the public Postgres image.
+DRILL_USER = 999
+_SUNDAY = 6
+
+
+def fetch_for_drill(job: Job, night: Night) -> Night:
+    """Restore tonight's backup from one of its stores into the drill's folder, which the drill's user then owns.
+
+    The first store of the plan that has it, the last one on Sundays: a store far away is proven weekly.
+    """
+    names = night.published
+    name = names[-1] if job.now().weekday() == _SUNDAY else names[0]
+    night = job.workplace.write(replace(night, drill_store=name))
+    opened = job.open(job.plan.store(name))
+    record = record_of(opened, night.id)
+    folder = job.workplace.drill_folder(night.id)
+    job.report.step(f"fetching it back from {name}")
+    fetch(job, opened, record, folder / "input", with_samples=True)
+    _give_to_drill(folder)
+    return job.workplace.write(replace(night, phase="drill"))
+
+
+def record_of(opened: OpenStore, identifier: str) -> Record:
+    """The record of a backup in one store. Raises NoSuchBackup, or what is wrong with it."""
+    for backup in opened.catalogue.backups():
+        if backup.id == identifier:
+            if backup.record is None:
+                raise Damaged(f"store {opened.plan.name}: {identifier} can't be read: {backup.problem}")
+            return backup.record
+    raise NoSuchBackup(
+        f"store {opened.plan.name} has no backup {identifier}", "`moorage backup list` shows what there is"
+    )
+
+
+def fetch(job: Job, opened: OpenStore, record: Record, target: Path, *, with_samples: bool) -> Manifest:
+    """The dump of a backup below `target`: `dump/`, with samples `samples/<volume>/…`. Gives its verified manifest.
+
+    Raises Tampered when the manifest is not the signed one, RestoreFailed when something is not there.
+    """
+    raw = target / "restored"
+    shutil.rmtree(target, ignore_errors=True)
+    raw.mkdir(parents=True)
+    staged = str(job.workplace.staged(record.id))
+    samples = {f"{VOLUMES_FOLDER}/{item.volume}/{item.path}": item for item in record.samples} if with_samples else {}
+    opened.restic.restore(record.snapshot, raw, [staged, *samples], job.report.progress)
+    _move(raw / staged.lstrip("/"), target / "dump", record)
+    restored = raw / VOLUMES_FOLDER.lstrip("/")
+    if restored.is_dir():
+        restored.rename(target / "samples")
+    shutil.rmtree(raw)
+    manifest = read_verified(job, target / "dump", record)
+    # The drill has no key: what it compares samples with is told beside them, by whoever checked the signature.
+    replace_file(target / "record.json", signed(record.as_data(), job.signature_key()), 0o600)
+    return manifest
+
+
+def read_verified(job: Job, folder: Path, record: Record) -> Manifest:
+    """The manifest of a fetched dump: signed, and the very one that the record was made for."""
+    try:
+        content = (folder / MANIFEST_FILE).read_bytes()
+    except OSError:
+        raise RestoreFailed(f"{record.id}: the store gave no manifest back") from None
+    data = verified(content, job.signature_key(), f"the manifest of {record.id}")
+    if hashlib.sha256(content).hexdigest() != record.manifest_sha256 or data.get("id") != record.id:
+        raise Damaged(f"{record.id}: the manifest in the store is not the one of its record")
+    return read_manifest(data)
+
+
+def _move(source: Path, target: Path, record: Record) -> None:
+    if not source.is_dir():
+        raise RestoreFailed(f"{record.id}: the store gave no dump back")
+    source.rename(target)
+
+
+def _give_to_drill(folder: Path) -> None:
+    if os.geteuid() != 0:
+        return
+    for root, _, names in os.walk(folder):
+        os.chown(root, DRILL_USER, DRILL_USER)
+        for name in names:
+            os.chown(Path(root, name), DRILL_USER, DRILL_USER, follow_symlinks=False)
+
+
+def newest_good(opened: OpenStore) -> Record:
+    """The newest good backup of a store. Raises NoSuchBackup."""
+    for backup in opened.catalogue.backups():
+        if backup.state == "good" and backup.record is not None:
+            return backup.record
+    raise NoSuchBackup(f"store {opened.plan.name} has no good backup", "`moorage backup list` shows what there is")
+
+
+def first_that_answers(job: Job, identifier: str, store: str = "") -> tuple[OpenStore, Record]:
+    """The backup (the newest good one for an empty id) from the named store, or the first store that has it.
+
+    Raises the first store's reason when none has it.
+    """
+    plans = [job.plan.store(store)] if store else list(job.plan.stores)
+    reason: BackupError | None = None
+    for plan in plans:
+        opened = job.open(plan)
+        try:
+            return opened, record_of(opened, identifier) if identifier else newest_good(opened)
+        except BackupError as error:
+            reason = reason or error
+    assert reason is not None
+    raise reason

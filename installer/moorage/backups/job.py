@@ -1,0 +1,124 @@
+"""The program inside of the job image: `python3 -m moorage.backups.job VERB --plan /plan/plan.json`.
+
+It never asks where it runs: a timer on a server and a CronJob on a cluster give it the same arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from moorage.backups import listing, metrics, pruning, repeating
+from moorage.backups.concluding import conclude
+from moorage.backups.drilling import drill
+from moorage.backups.failures import BackupError
+from moorage.backups.job_context import Job
+from moorage.backups.plan import read_plan
+from moorage.backups.report import Report
+from moorage.backups.taking import take
+from moorage.errors import MoorageError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; gives the exit status: 0, or that of the failure (see `failures`)."""
+    options = _parser().parse_args(arguments)
+    report = Report(as_json=options.json)
+    try:
+        job = Job(read_plan(Path(options.plan).read_text(encoding="utf-8")), report)
+        return _VERBS[options.verb](job, options)
+    except MoorageError as error:
+        report.failure(error.message, error.hint, error.exit_status)
+        return error.exit_status
+    except OSError as error:
+        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        report.failure(f"{place}{error.strerror or type(error).__name__}", exit_status=BackupError.exit_status)
+        return BackupError.exit_status
+
+
+def _take(job: Job, _: argparse.Namespace) -> int:
+    take(job)
+    return 0
+
+
+def _drill(job: Job, _: argparse.Namespace) -> int:
+    drill(job.plan, job.report)
+    return 0
+
+
+def _conclude(job: Job, _: argparse.Namespace) -> int:
+    return conclude(job)
+
+
+def _fetch(job: Job, options: argparse.Namespace) -> int:
+    repeating.fetch_again(job, options.id, options.store)
+    return 0
+
+
+def _list(job: Job, _: argparse.Namespace) -> int:
+    job.prepare_runtime()
+    job.report.data(listing.listed(job))
+    return 0
+
+
+def _show(job: Job, options: argparse.Namespace) -> int:
+    job.prepare_runtime()
+    job.report.data(listing.shown(job, options.id))
+    return 0
+
+
+def _verify(job: Job, options: argparse.Namespace) -> int:
+    job.report.data(listing.verify(job, options.id, options.store, read_percent=options.read_percent))
+    return 0
+
+
+def _prune(job: Job, options: argparse.Namespace) -> int:
+    job.prepare_runtime()
+    with job.workplace.only_one():
+        plans = [job.plan.store(options.store)] if options.store else list(job.plan.stores)
+        result = {}
+        for plan in plans:
+            if options.dry_run:
+                found = pruning.decisions(job, plan, job.open(plan).catalogue.backups())
+            else:
+                found = pruning.prune(job, plan)
+            result[plan.name] = [asdict(decision) for decision in found]
+    job.report.data(result)
+    return 0
+
+
+def _status(job: Job, _: argparse.Namespace) -> int:
+    job.prepare_runtime()
+    job.report.data(asdict(metrics.measure(job, job.workplace.night())))
+    return 0
+
+
+_VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
+    "take": _take,
+    "drill": _drill,
+    "conclude": _conclude,
+    "fetch": _fetch,
+    "list": _list,
+    "show": _show,
+    "verify": _verify,
+    "prune": _prune,
+    "status": _status,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="moorage-job", description="One phase of a backup.", allow_abbrev=False)
+    parser.add_argument("verb", choices=sorted(_VERBS))
+    parser.add_argument("id", nargs="?", default="", help="the name of a backup; default the newest")
+    parser.add_argument("--plan", default="/plan/plan.json")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
+    parser.add_argument("--store", default="")
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--read-percent", type=float, default=100.0)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What the stores have, as data: for `list`, `show`, `status` and whoever reads JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from moorage.backups import fetching, pruning
+from moorage.backups.failures import BackupError
+from moorage.backups.job_context import Job
+from moorage.backups.records import StoredBackup
+
+
+def listed(job: Job) -> list[dict[str, Any]]:
+    """Every backup of every store with its state and what retention says of it, the newest first."""
+    rows: list[dict[str, Any]] = []
+    for plan in job.plan.stores:
+        try:
+            backups = job.open(plan).catalogue.backups()
+        except BackupError as error:
+            rows.append({"store": plan.name, "error": error.message, "hint": error.hint})
+            continue
+        reasons = {decision.id: decision for decision in pruning.decisions(job, plan, backups)}
+        rows += [_row(plan.name, backup, reasons[backup.id].reason, keep=reasons[backup.id].keep) for backup in backups]
+    return sorted(rows, key=lambda row: str(row.get("id", "")), reverse=True)
+
+
+def shown(job: Job, identifier: str) -> list[dict[str, Any]]:
+    """One backup in each store that has it, with everything known. Raises NoSuchBackup, or why a store can't say."""
+    found: list[dict[str, Any]] = []
+    for plan in job.plan.stores:
+        try:
+            backups = job.open(plan).catalogue.backups()
+        except BackupError:
+            if len(job.plan.stores) == 1:
+                raise
+            continue
+        for backup in backups:
+            if backup.id == identifier:
+                found.append(
+                    {
+                        "store": plan.name,
+                        "state": backup.state,
+                        "problem": backup.problem,
+                        "record": asdict(backup.record) if backup.record else None,
+                        "verdict": asdict(backup.verdict) if backup.verdict else None,
+                    }
+                )
+    if not found:
+        fetching.first_that_answers(job, identifier)
+    return found
+
+
+def verify(job: Job, identifier: str, store: str, *, read_percent: float) -> dict[str, Any]:
+    """Signatures, restic's own check with so many percent of the bytes read, and every hash of the dump.
+
+    Raises Damaged, Tampered or WrongKey with what is wrong.
+    """
+    job.prepare_runtime()
+    opened, record = fetching.first_that_answers(job, identifier, store)
+    job.report.step(f"reading the repository of {opened.plan.name}")
+    opened.restic.check(read_percent=read_percent)
+    return {"id": record.id, "store": opened.plan.name, "read_percent": read_percent, "state": "whole"}
+
+
+def _row(store: str, backup: StoredBackup, reason: str, *, keep: bool) -> dict[str, Any]:
+    record, verdict = backup.record, backup.verdict
+    return {
+        "id": backup.id,
+        "store": store,
+        "state": backup.state,
+        "taken": record.taken if record else "",
+        "bytes": record.bytes if record else 0,
+        "added_bytes": record.added_bytes if record else 0,
+        "rows": sum(rows for _, _, rows in record.databases) if record else 0,
+        "files": sum(volume.files for volume in record.volumes) if record else 0,
+        "restore_seconds": verdict.restore_seconds if verdict else None,
+        "proven": verdict.at if verdict and verdict.good else "",
+        "reason": verdict.reason if verdict and not verdict.good else backup.problem,
+        "keep": keep,
+        "why": reason,
+    }

@@ -1,0 +1,139 @@
+"""Numbers for a Prometheus text file, and the same ones for `status`: ages are what is alerted on, not events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from moorage.backups.failures import BackupError
+from moorage.backups.job_context import Job
+from moorage.backups.records import StoredBackup, parse_timestamp
+from moorage.backups.workplace import Night
+from moorage.durable import replace_file, sync_folder
+
+PROMETHEUS_FILE = "moorage.prom"
+STATUS_FILE = "status.json"
+_OFTEN = 7
+
+
+@dataclass(frozen=True)
+class StoreHealth:
+    """One store: counts, the newest good backup, its size against the median of those before; bytes."""
+
+    name: str
+    good: int
+    unproven: int
+    bad: int
+    unreadable: int
+    last_good: str
+    last_proven: str
+    restore_seconds: float
+    bytes: int
+    median_bytes: int
+    free_bytes: int | None
+    grows_per_day: int
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """All stores, and how the last night ended."""
+
+    at: str
+    night: str
+    exit_status: int
+    reason: str
+    stores: tuple[StoreHealth, ...]
+
+
+def measure(job: Job, night: Night | None) -> Health:
+    """Ask every store; one that does not answer is a line with its reason."""
+    failure = night.first_failure if night else None
+    return Health(
+        at=f"{job.now():%Y-%m-%dT%H:%M:%SZ}",
+        night=night.id if night else "",
+        exit_status=failure.exit_status if failure else 0,
+        reason=failure.reason if failure else "",
+        stores=tuple(_store(job, plan.name) for plan in job.plan.stores),
+    )
+
+
+def write(job: Job, night: Night) -> Health:
+    """Both files into the work volume, whole."""
+    health = measure(job, night)
+    folder = job.workplace.metrics
+    replace_file(folder / STATUS_FILE, (json.dumps(asdict(health), sort_keys=True, indent=1) + "\n").encode(), 0o644)
+    replace_file(folder / PROMETHEUS_FILE, prometheus(job.plan.project, health).encode(), 0o644)
+    sync_folder(folder)
+    return health
+
+
+def prometheus(project: str, health: Health) -> str:
+    """The text format; a store that never had a good backup has no time stamp, so that an alert on absence fires."""
+    return "".join(f"{line}\n" for line in _lines(project, health))
+
+
+def _lines(project: str, health: Health) -> Iterator[str]:
+    yield "# TYPE moorage_backup_night_exit_status gauge"
+    yield f'moorage_backup_night_exit_status{{project="{project}"}} {health.exit_status}'
+    for name, value_of in _GAUGES.items():
+        yield f"# TYPE moorage_backup_{name} gauge"
+        for store in health.stores:
+            value = value_of(store)
+            if value is not None and not store.error:
+                yield f'moorage_backup_{name}{{project="{project}",store="{store.name}"}} {value:g}'
+
+
+def _seconds(timestamp: str) -> float | None:
+    return parse_timestamp(timestamp).timestamp() if timestamp else None
+
+
+_GAUGES: dict[str, Any] = {
+    "last_good_timestamp_seconds": lambda store: _seconds(store.last_good),
+    "last_proven_timestamp_seconds": lambda store: _seconds(store.last_proven),
+    "restore_seconds": lambda store: store.restore_seconds if store.last_proven else None,
+    "good_count": lambda store: store.good,
+    "bytes": lambda store: store.bytes if store.last_good else None,
+    "free_bytes": lambda store: store.free_bytes,
+}
+
+
+def _store(job: Job, name: str) -> StoreHealth:
+    empty = StoreHealth(name, 0, 0, 0, 0, "", "", 0.0, 0, 0, None, 0)
+    try:
+        opened = job.open(job.plan.store(name))
+        return _of_backups(name, opened.catalogue.backups(), opened.store.free_bytes())
+    except BackupError as error:
+        return StoreHealth(**{**asdict(empty), "error": error.message})
+
+
+def _of_backups(name: str, backups: tuple[StoredBackup, ...], free: int | None) -> StoreHealth:
+    good = [item for item in backups if item.state == "good" and item.record is not None]
+    records = [item.record for item in good if item.record is not None]
+    verdict = good[0].verdict if good else None
+    earlier = sorted(record.bytes for record in records[1 : _OFTEN + 1])
+    return StoreHealth(
+        name=name,
+        good=len(good),
+        unproven=sum(item.state == "unproven" and item.record is not None for item in backups),
+        bad=sum(item.state == "bad" for item in backups),
+        unreadable=sum(bool(item.problem) for item in backups),
+        last_good=records[0].taken if records else "",
+        last_proven=verdict.at if verdict else "",
+        restore_seconds=verdict.restore_seconds if verdict else 0.0,
+        bytes=records[0].bytes if records else 0,
+        median_bytes=earlier[len(earlier) // 2] if earlier else 0,
+        free_bytes=free,
+        grows_per_day=_growth([(parse_timestamp(record.taken), record.added_bytes) for record in records[:_OFTEN]]),
+    )
+
+
+def _growth(nights: list[tuple[datetime, int]]) -> int:
+    """Bytes per day that the newest nights added, 0 where that can't be said."""
+    if len(nights) < 2:
+        return 0
+    days = (nights[0][0] - nights[-1][0]).total_seconds() / 86400
+    return int(sum(added for _, added in nights[:-1]) / days) if days > 0 else 0

@@ -1,0 +1,161 @@
+"""The first phase of a night: dump, count, publish into every store, fetch back what the drill will prove."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from moorage import __version__
+from moorage.backups import fetching, room, volumes
+from moorage.backups.failures import BackupError
+from moorage.backups.job_context import Job, OpenStore
+from moorage.backups.manifest import MANIFEST_FILE, DatabaseFacts, Manifest, ServerFacts
+from moorage.backups.plan import StorePlan
+from moorage.backups.postgres.dumping import dump
+from moorage.backups.postgres.files import hashed_files
+from moorage.backups.postgres.locking import deployment_lock
+from moorage.backups.postgres.serving import connect, server_facts
+from moorage.backups.postgres.versions import check_client, tool_versions
+from moorage.backups.records import Record, VolumeFacts, new_id, timestamp
+from moorage.backups.signing import signed
+from moorage.backups.workplace import Night, StoreOutcome, failure_of
+from moorage.durable import replace_file
+
+
+def take(job: Job) -> Night:
+    """Make tonight's backup and put it into every store that takes it.
+
+    Raises BackupError when no store has it. A store that fails does not stop the others: it stands in the journal, and
+    `conclude` ends with its status.
+    """
+    job.prepare_runtime()
+    with job.workplace.only_one():
+        job.workplace.clean()
+        night = job.workplace.write(Night(new_id(job.now()), timestamp(job.now())))
+        try:
+            return _take(job, night)
+        except BaseException as error:
+            current = job.workplace.night() or night
+            job.workplace.write(replace(current, failure=current.failure or failure_of(error)))
+            raise
+
+
+def _take(job: Job, night: Night) -> Night:
+    room.check(job)
+    manifest = _dump(job, night)
+    content = signed(manifest.as_data(), job.signature_key())
+    replace_file(job.workplace.unfinished(night.id) / MANIFEST_FILE, content, 0o600)
+    job.workplace.publish(night.id)
+    night = _publish(job, night, manifest, hashlib.sha256(content).hexdigest())
+    # The drill proves what a store gives back; the original only takes the room that it needs.
+    shutil.rmtree(job.workplace.staged(night.id))
+    if not night.published:
+        failure = night.first_failure
+        raise BackupError("no store took tonight's backup" + (f": {failure.reason}" if failure else ""))
+    return fetching.fetch_for_drill(job, night)
+
+
+def _dump(job: Job, night: Night) -> Manifest:
+    """The databases into `<id>.partial`, and what is in them."""
+    folder = job.workplace.unfinished(night.id)
+    folder.mkdir(parents=True)
+    databases: tuple[DatabaseFacts, ...] = ()
+    server: ServerFacts | None = None
+    plan = job.plan.database
+    if plan is not None:
+        with connect(plan, plan.names[0]) as connection, deployment_lock(connection, job.plan.lock_wait_seconds):
+            server = server_facts(connection)
+            check_client(server)
+            job.report.step(f"dumping {', '.join(plan.names)}")
+            databases = dump(
+                plan,
+                folder,
+                parallel=job.plan.parallel,
+                lock_wait_seconds=job.plan.lock_wait_seconds,
+                progress=job.report.progress,
+            )
+        rows = sum(database.rows for database in databases)
+        job.report.done(f"{len(databases)} dumped, {rows} rows counted in the same snapshot")
+    return Manifest(
+        id=night.id,
+        project=job.plan.project,
+        deployment_id=job.plan.deployment_id,
+        environment=job.plan.environment,
+        target=job.plan.target,
+        moorage=__version__,
+        started=night.started,
+        finished=timestamp(job.now()),
+        databases=databases,
+        server=server,
+        files=hashed_files(folder),
+        volumes=tuple(volume.name for volume in job.plan.volumes),
+        tool=tool_versions(),
+    )
+
+
+def _publish(job: Job, night: Night, manifest: Manifest, digest: str) -> Night:
+    """Into every store, one after the other; then the records, with the samples that stood still meanwhile."""
+    found = tuple(volumes.facts(volume) for volume in job.plan.volumes)
+    candidates = volumes.draw(job.plan.volumes, job.plan.samples, random.Random(night.id))  # noqa: S311 - a sample, no secret
+    records: list[tuple[OpenStore, Record]] = []
+    for plan in job.plan.stores:
+        outcome, record = _into_store(job, night, manifest, digest, plan, found)
+        night = job.workplace.write(replace(night, stores=(*night.stores, outcome)))
+        records += [record] if record else []
+    samples = volumes.unchanged(candidates)
+    for opened, record in records:
+        try:
+            opened.catalogue.add_record(replace(record, samples=samples))
+            job.report.done(f"store {opened.plan.name} has it, {record.added_bytes} bytes new")
+        except BackupError as error:
+            stores = tuple(
+                StoreOutcome(item.name, "", failure_of(error)) if item.name == opened.plan.name else item
+                for item in night.stores
+            )
+            night = job.workplace.write(replace(night, stores=stores))
+            job.report.warning(f"store {opened.plan.name}: {error.message}")
+    return night
+
+
+def _into_store(
+    job: Job, night: Night, manifest: Manifest, digest: str, plan: StorePlan, found: tuple[VolumeFacts, ...]
+) -> tuple[StoreOutcome, tuple[OpenStore, Record] | None]:
+    job.report.step(f"storing in {plan.name}")
+    try:
+        opened = job.claimed(plan)
+        sequence = opened.catalogue.next_sequence()
+        opened.restic.ensure_repository()
+        snapshot = opened.restic.back_up(_paths(job, night), night.id, _excludes(job), job.report.progress)
+    except (BackupError, OSError) as error:
+        failure = failure_of(error)
+        job.report.warning(f"store {plan.name}: {failure.reason}")
+        return StoreOutcome(plan.name, "", failure), None
+    record = Record(
+        id=night.id,
+        sequence=sequence,
+        store=plan.name,
+        project=manifest.project,
+        deployment_id=manifest.deployment_id,
+        environment=manifest.environment,
+        moorage=manifest.moorage,
+        taken=manifest.finished,
+        snapshot=snapshot.id,
+        manifest_sha256=digest,
+        bytes=snapshot.bytes,
+        added_bytes=snapshot.added_bytes,
+        databases=tuple((item.name, len(item.tables), item.rows) for item in manifest.databases),
+        volumes=found,
+    )
+    return StoreOutcome(plan.name, snapshot.id), (opened, record)
+
+
+def _paths(job: Job, night: Night) -> list[str]:
+    folder = [job.plan.folder] if job.plan.folder else []
+    return [str(job.workplace.staged(night.id)), *(volume.path for volume in job.plan.volumes), *folder]
+
+
+def _excludes(job: Job) -> list[str]:
+    return [str(Path(job.plan.folder) / name) for name in job.plan.folder_excludes]

@@ -1,0 +1,101 @@
+"""The app's volumes as files: how many there are, and a sample that a drill compares."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage.backups.plan import VolumePlan
+from moorage.backups.records import Sample, VolumeFacts
+
+# A sample proves that bytes come back; reading a film of 10 GB every night proves no more.
+_LARGEST = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that was looked at before it was copied: what tells that it is still the same."""
+
+    sample: Sample
+    place: Path
+    state: tuple[int, int, int]
+
+
+def facts(volume: VolumePlan) -> VolumeFacts:
+    """Count the files and bytes of a volume; links are not followed. What vanishes meanwhile is not counted."""
+    files = size = 0
+    for _, status in _files(Path(volume.path)):
+        files += 1
+        size += status.st_size
+    return VolumeFacts(volume.name, files, size)
+
+
+def draw(volumes: Sequence[VolumePlan], count: int, chance: random.Random) -> tuple[Candidate, ...]:
+    """A random sample over all volumes, each file with the same chance; with the hash of its content now."""
+    # Reservoir sampling: one walk, no list of a million names.
+    chosen: list[tuple[VolumePlan, Path]] = []
+    seen = 0
+    for volume in volumes:
+        for place, status in _files(Path(volume.path)):
+            if status.st_size > _LARGEST:
+                continue
+            seen += 1
+            if len(chosen) < count:
+                chosen.append((volume, place))
+            elif (position := chance.randrange(seen)) < count:
+                chosen[position] = (volume, place)
+    return tuple(found for volume, place in chosen if (found := _candidate(volume, place)) is not None)
+
+
+def unchanged(candidates: Sequence[Candidate]) -> tuple[Sample, ...]:
+    """Those that are still what they were, so that the copy in between must be, too."""
+    return tuple(item.sample for item in candidates if _state(item.place) == item.state)
+
+
+def sha256_of(place: Path) -> str:
+    """The hash of a file, read in pieces."""
+    result = hashlib.sha256()
+    with place.open("rb") as stream:
+        while block := stream.read(1024 * 1024):
+            result.update(block)
+    return result.hexdigest()
+
+
+def _candidate(volume: VolumePlan, place: Path) -> Candidate | None:
+    state = _state(place)
+    if state is None:
+        return None
+    try:
+        digest = sha256_of(place)
+    except OSError:
+        return None
+    path = os.fsencode(place.relative_to(volume.path)).decode("utf-8", "surrogateescape")
+    # A name that is no text can't stand in a signed document.
+    if not path.isprintable():
+        return None
+    return Candidate(Sample(volume.name, path, state[0], digest), place, state)
+
+
+def _state(place: Path) -> tuple[int, int, int] | None:
+    try:
+        status = place.lstat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            place = Path(root, name)
+            try:
+                status = place.lstat()
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield place, status

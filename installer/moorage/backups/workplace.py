@@ -1,0 +1,190 @@
+"""The job's own volume: what is being made, what is being proven, and a journal that survives a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from moorage.backups.failures import BackupError, Busy, Unfinished
+from moorage.backups.records import is_id
+from moorage.durable import replace_file, sync_folder
+
+Phase = Literal["take", "drill", "conclude", "done"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something failed, as it is written down: no exception survives its container."""
+
+    exit_status: int
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class StoreOutcome:
+    """What one store got tonight: restic's snapshot, or why not."""
+
+    name: str
+    snapshot: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Night:
+    """The journal of a night. `failure` is the first one of a phase; `drill_store` is the store that is proven.
+
+    `is_repeat` says that an older backup is proven again, so that nothing of it is new.
+    """
+
+    id: str
+    started: str
+    phase: Phase = "take"
+    stores: tuple[StoreOutcome, ...] = ()
+    failure: Failure | None = None
+    drill_store: str = ""
+    is_repeat: bool = False
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """The stores that have it."""
+        return tuple(store.name for store in self.stores if store.snapshot)
+
+    @property
+    def first_failure(self) -> Failure | None:
+        """What the night's exit status is taken from: a phase before a store."""
+        failures = [self.failure, *(store.failure for store in self.stores)]
+        return next((failure for failure in failures if failure is not None), None)
+
+
+@dataclass(frozen=True)
+class KnownStores:
+    """The stores that this host has used: one of them without its marker is a disk that is not mounted."""
+
+    names: tuple[str, ...] = field(default_factory=tuple)
+
+
+class Workplace:
+    """The folders below `plan.work`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.staging = folder / "staging"
+        self.drills = folder / "drill"
+        self.cache = folder / "cache"
+        self.metrics = folder / "metrics"
+
+    @contextlib.contextmanager
+    def only_one(self) -> Iterator[None]:
+        """Keep every other phase out while one runs. Raises Busy at once; the lock goes with the process."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy("another backup job is running", "wait for it; `docker ps` shows its container") from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def clean(self) -> None:
+        """Remove what a night that was cut off has left. Stores are not touched."""
+        for place in (self.staging, self.drills):
+            if place.is_dir():
+                for entry in place.iterdir():
+                    shutil.rmtree(entry)
+
+    def staged(self, identifier: str) -> Path:
+        """Where a finished dump lies."""
+        return self.staging / _checked(identifier)
+
+    def unfinished(self, identifier: str) -> Path:
+        """Where a dump is made; its name says that it is no backup."""
+        return self.staging / f"{_checked(identifier)}.partial"
+
+    def publish(self, identifier: str) -> Path:
+        """The dump gets its name when all of it is on the disk."""
+        target = self.staged(identifier)
+        sync_folder(self.unfinished(identifier))
+        self.unfinished(identifier).rename(target)
+        sync_folder(self.staging)
+        return target
+
+    def drill_folder(self, identifier: str) -> Path:
+        """Where a backup is proven: `input/` was fetched from a store, `result.json` says how it ended."""
+        return self.drills / _checked(identifier)
+
+    def night(self) -> Night | None:
+        """The journal. Raises Unfinished when it can't be read."""
+        data = self._read("night.json")
+        if data is None:
+            return None
+        try:
+            failure = data.pop("failure")
+            stores = tuple(
+                StoreOutcome(item["name"], item["snapshot"], _failure(item["failure"])) for item in data.pop("stores")
+            )
+            return Night(**data, stores=stores, failure=_failure(failure))
+        except (KeyError, TypeError):
+            raise Unfinished(
+                "the journal of the last night is of another version", "the next night begins anew"
+            ) from None
+
+    def write(self, night: Night) -> Night:
+        """The journal, whole and durable."""
+        self._write("night.json", asdict(night))
+        return night
+
+    def known_stores(self) -> KnownStores:
+        """Which stores this host has used."""
+        data = self._read("stores.json")
+        return KnownStores(tuple(data["names"])) if data else KnownStores()
+
+    def remember_store(self, name: str) -> None:
+        """From now on this store must have its marker."""
+        known = self.known_stores()
+        if name not in known.names:
+            self._write("stores.json", asdict(replace(known, names=(*known.names, name))))
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            found = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise Unfinished(f"{name} of the work volume can't be read: {type(error).__name__}") from None
+        if not isinstance(found, dict):
+            raise Unfinished(f"{name} of the work volume can't be read")
+        return found
+
+    def _write(self, name: str, data: dict[str, Any]) -> None:
+        replace_file(self.folder / name, (json.dumps(data, sort_keys=True, indent=1) + "\n").encode(), 0o600)
+        sync_folder(self.folder)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception as it is written down. One of an unknown kind is named by its class only: its text may hold data."""
+    if isinstance(error, BackupError):
+        return Failure(error.exit_status, error.message, error.hint)
+    if isinstance(error, OSError) and error.errno is not None:
+        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        return Failure(BackupError.exit_status, f"{place}{error.strerror}")
+    return Failure(BackupError.exit_status, f"an unexpected {type(error).__name__}")
+
+
+def _failure(data: dict[str, Any] | None) -> Failure | None:
+    return None if data is None else Failure(**data)
+
+
+def _checked(identifier: str) -> str:
+    if not is_id(identifier):
+        raise BackupError(f"`{identifier}` is no name of a backup", "`moorage backup list` shows them")
+    return identifier
