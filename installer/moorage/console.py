@@ -11,7 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
+from moorage.quantities import human_size
+
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
+
+
+_BAR = 24
 
 
 class Console:
@@ -77,6 +82,19 @@ class Console:
         sys.stderr.write("\r\033[K")
         sys.stderr.flush()
 
+    def progress(self, what: str, done: int, total: int, seconds_left: float | None) -> None:
+        """A bar with bytes and the time left on a terminal, in place; nothing elsewhere."""
+        if self.quiet or self.as_json or not sys.stderr.isatty() or total <= 0:
+            return
+        filled = min(_BAR, _BAR * done // total)
+        left = "" if seconds_left is None else f", {_span(seconds_left)} left"
+        bar = "█" * filled + "·" * (_BAR - filled)
+        text = f"{what} {bar} {human_size(done)} of {human_size(total)}{left}"
+        sys.stderr.write(f"\r\033[K{self._paint('◎', 'blue', sys.stderr)} {text}")
+        if done >= total:
+            sys.stderr.write("\r\033[K")
+        sys.stderr.flush()
+
     def data(self, value: object) -> None:
         """One JSON document on stdout."""
         sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
@@ -119,3 +137,8 @@ class Console:
         if not stream.isatty() or os.environ.get("NO_COLOR"):
             return text
         return f"\033[{_COLOURS[colour]}m{text}\033[0m"
+
+
+def _span(seconds: float) -> str:
+    """A time for people: `40 s`, `3 min`."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -84,6 +84,51 @@ def attach(command: Sequence[str], *, folder: Path | None = None, environment: M
         raise _missing(command[0], folder) from None
     except KeyboardInterrupt:
         return 130
+
+
+def follow(
+    command: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    folder: Path | None = None,
+    on_error: Callable[[str], None],
+) -> int:
+    """Run to the end and hand over every line as it comes, of standard output and of standard error; gives the status.
+
+    Interrupted by the user, the program gets its time to end in order: the terminal has told it as well.
+    """
+    try:
+        program = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=_environment(None),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise _missing(command[0], folder) from None
+    with program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        errors = threading.Thread(target=_each_line, args=(program.stderr, on_error), daemon=True)
+        errors.start()
+        try:
+            _each_line(program.stdout, on_line)
+        except BaseException:
+            program.terminate()
+            raise
+        finally:
+            program.wait()
+            errors.join()
+        return program.returncode
+
+
+def _each_line(stream: IO[str], receive: Callable[[str], None]) -> None:
+    for line in stream:
+        receive(line.rstrip("\n").removeprefix(_CLEAR_LINE.decode()))
 
 
 def attach_plain(command: Sequence[str], *, folder: Path | None = None) -> int:

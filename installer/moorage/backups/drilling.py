@@ -124,7 +124,7 @@ def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> N
     manifest, record = _told(fetched)
     checks.add([_files(fetched / "dump", manifest)], lambda text: Damaged(f"files differ from the manifest: {text}"))
     if record.samples:
-        checks.add([_samples(fetched / "samples", record)], lambda text: RowsDiffer(text))
+        checks.add([_samples(fetched / "samples", record)], RowsDiffer)
     if manifest.server is None:
         return
     with (
@@ -134,9 +134,9 @@ def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> N
         for database in manifest.databases:
             _prove_database(plan, server, database, fetched / "dump", checks, report)
         names = [database.name for database in manifest.databases]
-        checks.add([amcheck(server, names)], lambda text: Corrupt(text))
+        checks.add([amcheck(server, names)], Corrupt)
         if plan.assertions:
-            checks.add(ask(server, plan.assertions), lambda text: AssertionFailed(text))
+            checks.add(ask(server, plan.assertions), AssertionFailed)
 
 
 def _prove_database(

@@ -1,0 +1,100 @@
+"""Restored files into a volume that is in use, by renaming inside of it: nothing is copied over, nothing deleted.
+
+A volume has, beside what the app sees, `.moorage-incoming-<id>` (restored, being checked) and `.moorage-before-<id>` (what was
+there, until it is discarded). Each step can be cut off anywhere and done again: what tells how far it came is where
+the entries are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from moorage.backups.failures import RestoreFailed
+from moorage.durable import sync_folder
+
+_PREFIX = ".moorage-"
+EXCLUDED = f"{_PREFIX}*"
+
+
+def incoming(volume: Path, identifier: str) -> Path:
+    """Where a restore puts its files first."""
+    return volume / f"{_PREFIX}incoming-{identifier}"
+
+
+def before(volume: Path, identifier: str) -> Path:
+    """Where what was there lies, until somebody discards it."""
+    return volume / f"{_PREFIX}before-{identifier}"
+
+
+def swap_in(volume: Path, identifier: str) -> None:
+    """Move what is there aside and what was restored into its place. Raises RestoreFailed when nothing was restored.
+
+    A file `complete` in the folder of what was there says that moving aside is over; from then on entries of the volume
+    are restored ones.
+    """
+    source, aside = incoming(volume, identifier), before(volume, identifier)
+    if not source.is_dir():
+        if _is_complete(aside):
+            return
+        raise RestoreFailed(f"nothing was restored for the volume at {volume}", "begin the restore again")
+    if not _is_complete(aside):
+        _move_all(volume, aside / "files")
+        _complete(aside)
+    _move_all(source, volume)
+    source.rmdir()
+    sync_folder(volume)
+
+
+def swap_back(volume: Path, identifier: str) -> None:
+    """Undo: what was there comes back, what was restored lies in `.moorage-incoming-<id>` again."""
+    source, aside = incoming(volume, identifier), before(volume, identifier)
+    if not aside.is_dir():
+        return
+    if _is_complete(aside):
+        _move_all(volume, source)
+        (aside / "complete").unlink()
+        sync_folder(aside)
+    if (aside / "files").is_dir():
+        _move_all(aside / "files", volume)
+        (aside / "files").rmdir()
+    aside.rmdir()
+    sync_folder(volume)
+
+
+def discard(volume: Path, identifier: str) -> None:
+    """Delete what is left of a restore: what was there before, or what was restored and not used."""
+    for folder in (incoming(volume, identifier), before(volume, identifier)):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+
+def leftovers(volume: Path) -> Iterator[str]:
+    """The names of restores that have something in a volume."""
+    for entry in volume.glob(f"{_PREFIX}*-*"):
+        yield entry.name.removeprefix(_PREFIX).partition("-")[2]
+
+
+def _move_all(source: Path, target: Path) -> None:
+    """Every entry but those of ours; one that is in both places came with a cut-off move and can't be told apart."""
+    target.mkdir(mode=0o700, exist_ok=True, parents=True)
+    for name in sorted(os.listdir(source)):
+        if not name.startswith(_PREFIX):
+            if os.path.lexists(target / name):
+                raise RestoreFailed(
+                    f"{target / name} is there already", "was the app running? Stop it and run the same command again"
+                )
+            os.rename(source / name, target / name)
+    sync_folder(source)
+    sync_folder(target)
+
+
+def _is_complete(aside: Path) -> bool:
+    return (aside / "complete").is_file()
+
+
+def _complete(aside: Path) -> None:
+    (aside / "complete").touch(mode=0o600)
+    sync_folder(aside)

@@ -1,0 +1,88 @@
+"""`moorage backup …`: run, list, show, verify, drill, prune."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from moorage.cli.context import Context
+from moorage.cli.options import DryRun, Environment, Yes
+
+group = typer.Typer(help="Backups, each proven by a restore.", no_args_is_help=True, rich_markup_mode=None)
+
+Identifier = Annotated[str, typer.Argument(help="The name of a backup, as `list` shows it.", show_default=False)]
+Newest = Annotated[
+    str, typer.Argument(help="The name of a backup, as `list` shows it; default the newest.", show_default=False)
+]
+Store = Annotated[str, typer.Option("--store", help="Which store; default the first that has it.", show_default=False)]
+
+
+@group.command()
+def run(context: typer.Context, environment: Environment = "") -> None:
+    """Make a backup now, restore it into a throw-away database, compare, and keep it only as good when all fits.
+
+    Exit status: 0 it is good, else that of the reason; `docs/backups.md` lists them.
+    """
+    from moorage.operations.backing_up import run as run_night
+
+    own: Context = context.obj
+    raise typer.Exit(run_night(own.folder, own.environment(environment), own.console))
+
+
+@group.command("list")
+def list_backups(context: typer.Context, environment: Environment = "") -> None:
+    """Show the backups of all stores, their state, and why each is kept.
+
+    Exit status: 0, or 1 when a store does not answer.
+    """
+    from moorage.operations.backing_up import show_list
+
+    own: Context = context.obj
+    raise typer.Exit(show_list(own.folder, own.environment(environment), own.console))
+
+
+@group.command()
+def show(context: typer.Context, backup: Identifier, environment: Environment = "") -> None:
+    """Show everything that is known of one backup."""
+    from moorage.operations.backing_up import show_one
+
+    own: Context = context.obj
+    raise typer.Exit(show_one(own.folder, own.environment(environment), own.console, backup))
+
+
+@group.command()
+def verify(
+    context: typer.Context,
+    backup: Newest = "",
+    store: Store = "",
+    percent: Annotated[float, typer.Option("--percent", min=0.1, max=100, help="How much of the bytes to read.")] = 100,
+    environment: Environment = "",
+) -> None:
+    """Read a store back and check every signature and hash, without restoring."""
+    from moorage.operations.backing_up import verify as run_verify
+
+    own: Context = context.obj
+    raise typer.Exit(run_verify(own.folder, own.environment(environment), own.console, backup, store, percent))
+
+
+@group.command()
+def drill(context: typer.Context, backup: Newest = "", store: Store = "", environment: Environment = "") -> None:
+    """Restore a backup into a throw-away database without a network, compare it, and write the verdict."""
+    from moorage.operations.backing_up import drill as run_drill
+
+    own: Context = context.obj
+    raise typer.Exit(run_drill(own.folder, own.environment(environment), own.console, backup, store))
+
+
+@group.command()
+def prune(
+    context: typer.Context, store: Store = "", yes: Yes = False, dry_run: DryRun = False, environment: Environment = ""
+) -> None:
+    """Delete what `backups.retention` does not ask for. Each night does that by itself."""
+    from moorage.operations.backing_up import prune as run_prune
+
+    own: Context = context.obj
+    if not dry_run and not own.confirm("Delete the backups that retention does not ask for?", yes=yes):
+        raise typer.Exit(1)
+    raise typer.Exit(run_prune(own.folder, own.environment(environment), own.console, store, dry_run=dry_run))

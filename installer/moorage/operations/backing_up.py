@@ -1,0 +1,159 @@
+"""`moorage backup run`, `list`, `show`, `verify`, `drill`, `prune`: the job's phases, and their results for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from moorage.console import Console
+from moorage.errors import MoorageError
+from moorage.quantities import human_size
+from moorage.targets.compose.deploy import Place, load_facts
+from moorage.targets.compose.job_runs import BACKUP, DRILL, JobResult, JobRunner, only_night
+from moorage.words import plural
+
+PLAN_PLACE = Path("backups") / "plan.json"
+
+
+def job_runner(place: Place, console: Console) -> JobRunner:
+    """The runner of a rendered deployment. Raises MoorageError when nothing is rendered or backups are off."""
+    load_facts(place.rendered)
+    if not (place.rendered / PLAN_PLACE).is_file():
+        raise MoorageError("this deployment has no backups: `backups.enabled` is false", "set it to true, `moorage up`")
+    return JobRunner(place.compose, console)
+
+
+def run(folder: Path, environment: str, console: Console) -> int:
+    """One whole night, now. Raises MoorageError with the night's own exit status when it is not good."""
+    place = Place(folder, environment)
+    runner = job_runner(place, console)
+    with only_night(folder / "releases" / environment):
+        return _proven(runner, runner.run(BACKUP, ["take"]))
+
+
+def drill(folder: Path, environment: str, console: Console, identifier: str, store: str) -> int:
+    """Prove one backup (the newest for an empty id) again: fetch it, restore it, compare it, write the verdict."""
+    place = Place(folder, environment)
+    runner = job_runner(place, console)
+    with only_night(folder / "releases" / environment):
+        arguments = ["fetch", *([identifier] if identifier else []), *_store(store)]
+        return _proven(runner, runner.run(BACKUP, arguments))
+
+
+def _proven(runner: JobRunner, made: JobResult) -> int:
+    """Drill and conclude what was made or fetched; `conclude` says how all of it ended, whatever came before."""
+    if made.status == 0:
+        runner.run(DRILL, ["drill"])
+    ended = runner.run(BACKUP, ["conclude"])
+    (ended if made.status == 0 else made).raise_for_status()
+    return 0
+
+
+def show_list(folder: Path, environment: str, console: Console) -> int:
+    """The backups of all stores; gives 1 when a store does not answer."""
+    rows = _data(job_runner(Place(folder, environment), console).run(BACKUP, ["list"]))
+    if console.as_json:
+        console.data(rows)
+        return _all_answered(rows)
+    heads = ("backup", "store", "state", "rows", "files", "size", "restored in", "kept as")
+    console.table(heads, [_line(row) for row in rows if "id" in row])
+    for row in rows:
+        if "error" in row:
+            console.failure(f"store {row['store']}: {row['error']}")
+            console.detail(f"→ {row['hint']}" if row["hint"] else "")
+    return _all_answered(rows)
+
+
+def show_one(folder: Path, environment: str, console: Console, identifier: str) -> int:
+    """Everything that is known of one backup."""
+    found = _data(job_runner(Place(folder, environment), console).run(BACKUP, ["show", identifier]))
+    if console.as_json:
+        console.data(found)
+        return 0
+    for item in found:
+        _show(item, console)
+    return 0
+
+
+def verify(folder: Path, environment: str, console: Console, identifier: str, store: str, percent: float) -> int:
+    """Read a store's repository back and check it. Raises MoorageError when something in it is damaged."""
+    arguments = ["verify", *([identifier] if identifier else []), *_store(store), "--read-percent", f"{percent:g}"]
+    found = _data(job_runner(Place(folder, environment), console).run(BACKUP, arguments))
+    if console.as_json:
+        console.data(found)
+    else:
+        console.success(f"store {found['store']}: whole, {percent:g} % of its bytes were read")
+    return 0
+
+
+def prune(folder: Path, environment: str, console: Console, store: str, *, dry_run: bool) -> int:
+    """Delete what retention does not ask for; with `dry_run` only say what and why."""
+    place = Place(folder, environment)
+    runner = job_runner(place, console)
+    with only_night(folder / "releases" / environment):
+        found = _data(runner.run(BACKUP, ["prune", *_store(store), *(["--dry-run"] if dry_run else [])]))
+    if console.as_json:
+        console.data(found)
+        return 0
+    for name, decisions in sorted(found.items()):
+        console.line(f"store {name}")
+        for decision in decisions:
+            console.line(f"  {'keep  ' if decision['keep'] else 'delete'}  {decision['id']}  {decision['reason']}")
+        going = sum(not decision["keep"] for decision in decisions)
+        word = "would be deleted" if dry_run else "deleted"
+        console.success(f"{plural(going, 'backup')} {word}, {len(decisions) - going} kept")
+    return 0
+
+
+def _data(result: JobResult) -> Any:
+    result.raise_for_status()
+    return result.data
+
+
+def _store(name: str) -> list[str]:
+    return ["--store", name] if name else []
+
+
+def _all_answered(rows: list[dict[str, Any]]) -> int:
+    return 1 if any("error" in row for row in rows) else 0
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    seconds = row["restore_seconds"]
+    return (
+        row["id"],
+        row["store"],
+        row["state"],
+        f"{row['rows']}",
+        f"{row['files']}",
+        human_size(row["bytes"]),
+        "" if seconds is None else f"{seconds:.1f} s",
+        row["why"] if row["keep"] else f"goes: {row['why']}",
+    )
+
+
+def _show(item: dict[str, Any], console: Console) -> None:
+    record, verdict = item["record"], item["verdict"]
+    console.line(f"{record['id'] if record else '?'} in store {item['store']}: {item['state']}")
+    if item["problem"]:
+        console.line(f"  problem    {item['problem']}")
+    if record:
+        console.line(f"  taken      {record['taken']} by moorage {record['moorage']}")
+        console.line(
+            f"  size       {human_size(record['bytes'])}, {human_size(record['added_bytes'])} new in the store"
+        )
+        for name, tables, rows in record["databases"]:
+            console.line(f"  database   {name}: {plural(tables, 'table')}, {plural(rows, 'row')}")
+        for volume in record["volumes"]:
+            console.line(
+                f"  volume     {volume['name']}: {plural(volume['files'], 'file')}, {human_size(volume['bytes'])}"
+            )
+        for warning in record["warnings"]:
+            console.line(f"  warning    {warning}")
+    if verdict:
+        ended = "good" if verdict["good"] else f"failed: {verdict['reason']}"
+        console.line(
+            f"  drill      {verdict['at']} from {verdict['drilled_store']}, {verdict['restore_seconds']:.1f} s: {ended}"
+        )
+        for check in verdict["checks"]:
+            console.line(f"             {'✓' if check['passed'] else '✗'} {check['name']}: {check['detail']}")
