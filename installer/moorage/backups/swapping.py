@@ -80,13 +80,14 @@ def leftovers(volume: Path) -> Iterator[str]:
 def _move_all(source: Path, target: Path) -> None:
     """Every entry but those of ours; one that is in both places came with a cut-off move and can't be told apart."""
     target.mkdir(mode=0o700, exist_ok=True, parents=True)
-    for name in sorted(os.listdir(source)):
-        if not name.startswith(_PREFIX):
-            if os.path.lexists(target / name):
+    for entry in sorted(source.iterdir()):
+        if not entry.name.startswith(_PREFIX):
+            place = target / entry.name
+            if os.path.lexists(place):
                 raise RestoreFailed(
-                    f"{target / name} is there already", "was the app running? Stop it and run the same command again"
+                    f"{place} is there already", "was the app running? Stop it and run the same command again"
                 )
-            os.rename(source / name, target / name)
+            entry.rename(place)
     sync_folder(source)
     sync_folder(target)
 

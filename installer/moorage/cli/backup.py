@@ -86,3 +86,43 @@ def prune(
     if not dry_run and not own.confirm("Delete the backups that retention does not ask for?", yes=yes):
         raise typer.Exit(1)
     raise typer.Exit(run_prune(own.folder, own.environment(environment), own.console, store, dry_run=dry_run))
+
+
+@group.command()
+def restore(
+    context: typer.Context,
+    backup: Annotated[
+        str, typer.Argument(help="The name of a backup; default the newest good one.", show_default=False)
+    ] = "",
+    store: Store = "",
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="TIME", help="The database at this moment, `2026-11-22T14:05:00+01:00`, by WAL."),
+    ] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Put back what a restore has moved aside.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Delete what a restore has kept aside.")] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    environment: Environment = "",
+) -> None:
+    """Bring a backup back: restored and compared beside what runs, then swapped; nothing is deleted.
+
+    Exit status: 0 it is in place, 1 you said no, else that of the reason.
+    """
+    from moorage.operations import restoring
+
+    own: Context = context.obj
+    name = own.environment(environment)
+
+    def confirm(question: str) -> bool:
+        return own.confirm(question, yes=yes)
+
+    if undo:
+        raise typer.Exit(restoring.undo(own.folder, name, own.console, backup=backup, confirm=confirm))
+    if discard:
+        raise typer.Exit(restoring.discard(own.folder, name, own.console, backup=backup, confirm=confirm))
+    raise typer.Exit(
+        restoring.restore(
+            own.folder, name, own.console, backup=backup, store=store, at=at, confirm=confirm, dry_run=dry_run
+        )
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,8 +55,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "rename", counted(os.rename))
-        for name in ("mkdir", "rmdir", "touch", "unlink"):
+        for name in ("mkdir", "rename", "rmdir", "touch", "unlink"):
             patch.setattr(Path, name, counted(getattr(Path, name)))
         try:
             act()
