@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "sensitive"),
     ("assets", "console", "process", "documents", "yaml_reading", "formats", "quantities", "words", "templating", "durable", "unkept", "recovery_key", "tree", "validation", "host_facts"),
     ("config", "app", "stack", "carrying", "inference", "sites",
-     "backups.keys", "backups.failures", "backups.signing", "backups.manifest", "backups.records", "backups.plan", "backups.retention"),
+     "backups.keys", "backups.failures", "backups.signing", "backups.manifest", "backups.records", "backups.plan", "backups.retention", "backups.health"),
     ("targets.base", "targets.compose.names", "targets.compose.facts", "targets.compose.schedule", "targets.compose.fact_sheet",
      "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.builds", "targets.compose.render", "parity"),
     ("targets.compose.docker", "targets.compose.lock", "targets.compose.probe", "targets.compose.images", "targets.compose.releases", "targets.compose.reasons", "targets.compose.private_files", "targets.compose.taken_volumes", "targets.compose.certificates",

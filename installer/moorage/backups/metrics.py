@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from moorage.backups.failures import BackupError
+from moorage.backups.health import Health, StoreHealth
 from moorage.backups.job_context import Job
 from moorage.backups.records import StoredBackup, parse_timestamp
 from moorage.backups.workplace import Night
@@ -17,36 +18,6 @@ from moorage.durable import replace_file, sync_folder
 PROMETHEUS_FILE = "moorage.prom"
 STATUS_FILE = "status.json"
 _OFTEN = 7
-
-
-@dataclass(frozen=True)
-class StoreHealth:
-    """One store: counts, the newest good backup, its size against the median of those before; bytes."""
-
-    name: str
-    good: int
-    unproven: int
-    bad: int
-    unreadable: int
-    last_good: str
-    last_proven: str
-    restore_seconds: float
-    bytes: int
-    median_bytes: int
-    free_bytes: int | None
-    grows_per_day: int
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Health:
-    """All stores, and how the last night ended."""
-
-    at: str
-    night: str
-    exit_status: int
-    reason: str
-    stores: tuple[StoreHealth, ...]
 
 
 def measure(job: Job, night: Night | None) -> Health:
@@ -102,12 +73,11 @@ _GAUGES: dict[str, Any] = {
 
 
 def _store(job: Job, name: str) -> StoreHealth:
-    empty = StoreHealth(name, 0, 0, 0, 0, "", "", 0.0, 0, 0, None, 0)
     try:
         opened = job.open(job.plan.store(name))
         return _of_backups(name, opened.catalogue.backups(), opened.store.free_bytes())
     except BackupError as error:
-        return StoreHealth(**{**asdict(empty), "error": error.message})
+        return StoreHealth(name, error=error.message)
 
 
 def _of_backups(name: str, backups: tuple[StoredBackup, ...], free: int | None) -> StoreHealth:

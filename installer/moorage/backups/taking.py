@@ -102,9 +102,9 @@ def _publish(job: Job, night: Night, manifest: Manifest, digest: str) -> Night:
     candidates = volumes.draw(job.plan.volumes, job.plan.samples, random.Random(night.id))  # noqa: S311 - a sample, no secret
     records: list[tuple[OpenStore, Record]] = []
     for plan in job.plan.stores:
-        outcome, record = _into_store(job, night, manifest, digest, plan, found)
+        outcome, made = _into_store(job, night, manifest, digest, plan, found)
         night = job.workplace.write(replace(night, stores=(*night.stores, outcome)))
-        records += [record] if record else []
+        records += [made] if made else []
     samples = volumes.unchanged(candidates)
     for opened, record in records:
         try:

@@ -1,0 +1,111 @@
+"""Whether backups are as they should be: one judgement for `status`, `check` and whoever watches, from plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from moorage.backups.records import parse_timestamp
+from moorage.quantities import human_size
+
+# A size that is this far from the median of the last seven tells of a table that is gone, or of one that grows wild.
+_TOO_SMALL, _TOO_LARGE = 0.5, 2.0
+_DAYS_UNTIL_FULL = 14
+
+
+@dataclass(frozen=True)
+class StoreHealth:
+    """One store: counts, the newest good backup, its size against the median of those before; bytes, days by growth."""
+
+    name: str
+    good: int = 0
+    unproven: int = 0
+    bad: int = 0
+    unreadable: int = 0
+    last_good: str = ""
+    last_proven: str = ""
+    restore_seconds: float = 0.0
+    bytes: int = 0
+    median_bytes: int = 0
+    free_bytes: int | None = None
+    grows_per_day: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """All stores, and how the last night ended (`exit_status` 0 is good)."""
+
+    at: str
+    night: str
+    exit_status: int
+    reason: str
+    stores: tuple[StoreHealth, ...]
+
+
+@dataclass(frozen=True)
+class HealthFinding:
+    """One thing to know. `is_failure` makes `status` and `check` end with a failure."""
+
+    store: str
+    text: str
+    fix: str
+    is_failure: bool
+
+
+def read_health(data: dict[str, object]) -> Health:
+    """The JSON of the job back. Raises TypeError or KeyError for another shape."""
+    known = dict(data)
+    stores = known.pop("stores")
+    assert isinstance(stores, list)
+    return Health(**known, stores=tuple(StoreHealth(**item) for item in stores))  # type: ignore[arg-type]
+
+
+def judge(health: Health, age_limit_hours: int, now: datetime) -> tuple[HealthFinding, ...]:
+    """What is wrong, the worst first. The age of the newest good backup decides, whatever the last night said."""
+    found = [finding for store in health.stores for finding in _of_store(store, age_limit_hours, now)]
+    if health.exit_status and not any(finding.is_failure for finding in found):
+        fix = "`moorage backup run` makes one now and shows why it fails"
+        found.append(HealthFinding("", f"the last night failed: {health.reason}", fix, is_failure=False))
+    return tuple(sorted(found, key=lambda finding: not finding.is_failure))
+
+
+def age_hours(timestamp: str, now: datetime) -> float:
+    """How old a moment is."""
+    return (now - parse_timestamp(timestamp)) / timedelta(hours=1)
+
+
+def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime) -> Iterator[HealthFinding]:
+    if store.error:
+        yield HealthFinding(
+            store.name, f"store {store.name}: {store.error}", "`moorage backup list` asks it again", True
+        )
+        return
+    if not store.last_good:
+        text = f"store {store.name} has no good backup yet"
+        yield HealthFinding(store.name, text, "`moorage backup run` makes one and proves it", True)
+        return
+    age = age_hours(store.last_good, now)
+    if age > age_limit_hours:
+        text = f"the newest good backup in store {store.name} is {age:.0f} hours old, the limit is {age_limit_hours}"
+        yield HealthFinding(store.name, text, "`moorage backup run` makes one now and shows why it fails", True)
+    yield from _sizes(store)
+    if store.unreadable:
+        text = f"store {store.name} has {store.unreadable} entries that can't be read"
+        yield HealthFinding(store.name, text, "`moorage backup list` names them", False)
+
+
+def _sizes(store: StoreHealth) -> Iterator[HealthFinding]:
+    if store.median_bytes and not _TOO_SMALL <= store.bytes / store.median_bytes <= _TOO_LARGE:
+        text = (
+            f"the newest backup in store {store.name} is {human_size(store.bytes)}, those before were "
+            f"{human_size(store.median_bytes)}"
+        )
+        fix = "look whether the app lost data or grew; `moorage backup show` compares the tables"
+        yield HealthFinding(store.name, text, fix, False)
+    if store.free_bytes is not None and store.grows_per_day > 0:
+        days = store.free_bytes / store.grows_per_day
+        if days < _DAYS_UNTIL_FULL:
+            text = f"store {store.name} is full in about {days:.0f} days: {human_size(store.free_bytes)} are free"
+            yield HealthFinding(store.name, text, "make room there, or keep fewer: `backups.retention`", False)

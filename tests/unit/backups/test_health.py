@@ -1,0 +1,61 @@
+"""Health of backups: what is a failure, what is worth knowing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+
+import pytest
+
+from moorage.backups.health import Health, StoreHealth, judge, read_health
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+GIB = 1024**3
+STORE = StoreHealth(
+    "local", good=9, last_good="2026-11-22T03:30:00Z", last_proven="2026-11-22T03:33:00Z", bytes=GIB, median_bytes=GIB
+)
+HEALTH = Health("2026-11-22T03:34:00Z", "20261122T033000Z-7f3a91", 0, "", (STORE,))
+
+
+def found(store: StoreHealth = STORE, **changes: object) -> list[tuple[str, bool]]:
+    health = replace(HEALTH, stores=(store,), **changes)  # type: ignore[arg-type]
+    return [(finding.text, finding.is_failure) for finding in judge(health, 26, NOW)]
+
+
+def test_all_is_well() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "is_failure"),
+    [
+        ({"last_good": ""}, "store local has no good backup yet", True),
+        (
+            {"last_good": "2026-11-21T03:30:00Z"},
+            "the newest good backup in store local is 32 hours old, the limit is 26",
+            True,
+        ),
+        ({"error": "it does not answer"}, "store local: it does not answer", True),
+        ({"bytes": GIB // 3}, "the newest backup in store local is 341.3 MiB, those before were 1 GiB", False),
+        ({"bytes": 3 * GIB}, "the newest backup in store local is 3 GiB, those before were 1 GiB", False),
+        (
+            {"free_bytes": 10 * GIB, "grows_per_day": 2 * GIB},
+            "store local is full in about 5 days: 10 GiB are free",
+            False,
+        ),
+        ({"unreadable": 2}, "store local has 2 entries that can't be read", False),
+    ],
+)
+def test_what_is_told(change: dict[str, object], text: str, is_failure: bool) -> None:
+    assert found(replace(STORE, **change)) == [(text, is_failure)]  # type: ignore[arg-type]
+
+
+def test_a_failed_night_is_told_and_age_decides() -> None:
+    assert found(exit_status=25, reason="pg_dump failed") == [("the last night failed: pg_dump failed", False)]
+    old = replace(STORE, last_good="2026-11-01T00:00:00Z")
+    assert [is_failure for _, is_failure in found(old, exit_status=25, reason="pg_dump failed")] == [True]
+
+
+def test_it_is_read_back() -> None:
+    assert read_health(json.loads(json.dumps(asdict(HEALTH)))) == HEALTH
