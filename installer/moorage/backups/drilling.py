@@ -122,7 +122,9 @@ def _folder(workplace: Workplace) -> Path:
 def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> None:
     fetched = folder / "input"
     manifest, record = _told(fetched)
-    checks.add([_files(fetched / "dump", manifest)], lambda text: Damaged(f"files differ from the manifest: {text}"))
+    checks.add(
+        [compare_files(fetched / "dump", manifest)], lambda text: Damaged(f"files differ from the manifest: {text}")
+    )
     if record.samples:
         checks.add([_samples(fetched / "samples", record)], RowsDiffer)
     if manifest.server is None:
@@ -157,7 +159,7 @@ def _told(fetched: Path) -> tuple[Manifest, Record]:
     return read_manifest(documents[0]), read_record(documents[1])
 
 
-def _files(dump: Path, manifest: Manifest) -> CheckResult:
+def compare_files(dump: Path, manifest: Manifest) -> CheckResult:
     """Every byte of the dump: `pg_restore` takes a flipped bit in zstd for data, and ends with 0."""
     wrong = []
     for file in manifest.files:

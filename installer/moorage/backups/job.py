@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from moorage.backups import listing, metrics, pruning, repeating
+from moorage.backups import listing, metrics, pruning, putting_back, repeating
 from moorage.backups.concluding import conclude
 from moorage.backups.drilling import drill
 from moorage.backups.failures import BackupError
@@ -95,6 +95,31 @@ def _status(job: Job, _: argparse.Namespace) -> int:
     return 0
 
 
+def _prepare(job: Job, options: argparse.Namespace) -> int:
+    putting_back.prepare(job, options.id, options.store)
+    return 0
+
+
+def _swap(job: Job, options: argparse.Namespace) -> int:
+    putting_back.swap(job, options.id)
+    return 0
+
+
+def _undo(job: Job, options: argparse.Namespace) -> int:
+    putting_back.undo(job, options.id)
+    return 0
+
+
+def _discard(job: Job, options: argparse.Namespace) -> int:
+    putting_back.discard(job, options.id)
+    return 0
+
+
+def _restored(job: Job, _: argparse.Namespace) -> int:
+    job.report.data(putting_back.restored(job))
+    return 0
+
+
 _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "take": _take,
     "drill": _drill,
@@ -105,6 +130,11 @@ _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "verify": _verify,
     "prune": _prune,
     "status": _status,
+    "prepare": _prepare,
+    "swap": _swap,
+    "undo": _undo,
+    "discard": _discard,
+    "restored": _restored,
 }
 
 
