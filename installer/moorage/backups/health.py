@@ -62,9 +62,13 @@ def read_health(data: dict[str, object]) -> Health:
     return Health(**known, stores=tuple(StoreHealth(**item) for item in stores))  # type: ignore[arg-type]
 
 
-def judge(health: Health, age_limit_hours: int, now: datetime) -> tuple[HealthFinding, ...]:
-    """What is wrong, the worst first. The age of the newest good backup decides, whatever the last night said."""
-    found = [finding for store in health.stores for finding in _of_store(store, age_limit_hours, now)]
+def judge(health: Health, age_limit_hours: int, installed: datetime, now: datetime) -> tuple[HealthFinding, ...]:
+    """What is wrong, the worst first. The age of the newest good backup decides, whatever the last night said.
+
+    A deployment that was `installed` less than the limit ago has its first night before it.
+    """
+    is_new = (now - installed) / timedelta(hours=1) <= age_limit_hours
+    found = [finding for store in health.stores for finding in _of_store(store, age_limit_hours, now, is_new=is_new)]
     if health.exit_status and not any(finding.is_failure for finding in found):
         fix = "`moorage backup run` makes one now and shows why it fails"
         found.append(HealthFinding("", f"the last night failed: {health.reason}", fix, is_failure=False))
@@ -76,7 +80,14 @@ def age_hours(timestamp: str, now: datetime) -> float:
     return (now - parse_timestamp(timestamp)) / timedelta(hours=1)
 
 
-def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime) -> Iterator[HealthFinding]:
+def none_yet(age_limit_hours: int, installed: datetime, now: datetime) -> HealthFinding:
+    """No night has ended yet: a failure when one should have."""
+    is_late = (now - installed) / timedelta(hours=1) > age_limit_hours
+    fix = "`moorage backup run` makes one now" + ("; `systemctl list-timers` shows the timer" if is_late else "")
+    return HealthFinding("", "no backup has been made yet", fix, is_failure=is_late)
+
+
+def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime, *, is_new: bool) -> Iterator[HealthFinding]:
     if store.error:
         yield HealthFinding(
             store.name, f"store {store.name}: {store.error}", "`moorage backup list` asks it again", True
@@ -84,16 +95,18 @@ def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime) -> Iterat
         return
     if not store.last_good:
         text = f"store {store.name} has no good backup yet"
-        yield HealthFinding(store.name, text, "`moorage backup run` makes one and proves it", True)
+        yield HealthFinding(store.name, text, "`moorage backup run` makes one and proves it", is_failure=not is_new)
         return
     age = age_hours(store.last_good, now)
     if age > age_limit_hours:
         text = f"the newest good backup in store {store.name} is {age:.0f} hours old, the limit is {age_limit_hours}"
-        yield HealthFinding(store.name, text, "`moorage backup run` makes one now and shows why it fails", True)
+        yield HealthFinding(
+            store.name, text, "`moorage backup run` makes one now and shows why it fails", is_failure=True
+        )
     yield from _sizes(store)
     if store.unreadable:
         text = f"store {store.name} has {store.unreadable} entries that can't be read"
-        yield HealthFinding(store.name, text, "`moorage backup list` names them", False)
+        yield HealthFinding(store.name, text, "`moorage backup list` names them", is_failure=False)
 
 
 def _sizes(store: StoreHealth) -> Iterator[HealthFinding]:
@@ -103,9 +116,11 @@ def _sizes(store: StoreHealth) -> Iterator[HealthFinding]:
             f"{human_size(store.median_bytes)}"
         )
         fix = "look whether the app lost data or grew; `moorage backup show` compares the tables"
-        yield HealthFinding(store.name, text, fix, False)
+        yield HealthFinding(store.name, text, fix, is_failure=False)
     if store.free_bytes is not None and store.grows_per_day > 0:
         days = store.free_bytes / store.grows_per_day
         if days < _DAYS_UNTIL_FULL:
             text = f"store {store.name} is full in about {days:.0f} days: {human_size(store.free_bytes)} are free"
-            yield HealthFinding(store.name, text, "make room there, or keep fewer: `backups.retention`", False)
+            yield HealthFinding(
+                store.name, text, "make room there, or keep fewer: `backups.retention`", is_failure=False
+            )

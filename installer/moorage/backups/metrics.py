@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from moorage.backups.failures import BackupError
@@ -33,9 +34,11 @@ def measure(job: Job, night: Night | None) -> Health:
 
 
 def write(job: Job, night: Night) -> Health:
-    """Both files into the work volume, whole."""
+    """Both files, whole, where the plan wants them."""
     health = measure(job, night)
-    folder = job.workplace.metrics
+    if not job.plan.metrics_folder:
+        return health
+    folder = Path(job.plan.metrics_folder)
     replace_file(folder / STATUS_FILE, (json.dumps(asdict(health), sort_keys=True, indent=1) + "\n").encode(), 0o644)
     replace_file(folder / PROMETHEUS_FILE, prometheus(job.plan.project, health).encode(), 0o644)
     sync_folder(folder)

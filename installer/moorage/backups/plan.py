@@ -96,7 +96,8 @@ class BackupPlan:
     """All that a job must know. Paths are absolute and as the job sees them.
 
     `folder` is the deployment's folder (moorage.yaml, secrets, overrides, the app's files), with the relative paths in
-    `folder_excludes` left out. `work` is the job's own volume: staging, scratch databases, journal, metrics.
+    `folder_excludes` left out. `work` is the job's own volume: staging, scratch databases, journal.
+    `metrics_folder` is where a Prometheus text file and `status.json` are written, "" for nowhere.
     """
 
     project: str
@@ -116,6 +117,7 @@ class BackupPlan:
     age_limit_hours: int = 26
     schedule: str = ""
     heartbeat_url_file: str = ""
+    metrics_folder: str = ""
     parallel: int = 2
     lock_wait_seconds: int = 30
     samples: int = 20

@@ -63,7 +63,7 @@ def swap(job: Job, identifier: str) -> None:
             raise RestoreFailed(f"{identifier} was not prepared to its end", "`moorage backup restore` begins it again")
         for name in found.databases:
             databases.swap_in(_server(job), name, identifier)
-        for volume in _volumes(job, found):
+        for volume in _volumes(found):
             swapping.swap_in(Path(volume.path), identifier)
     job.report.done(f"{identifier} is in place")
 
@@ -74,7 +74,7 @@ def undo(job: Job, identifier: str) -> None:
         found = _read(job, identifier)
         for name in found.databases:
             databases.swap_back(_server(job), name, identifier)
-        for volume in _volumes(job, found):
+        for volume in _volumes(found):
             swapping.swap_back(Path(volume.path), identifier)
     job.report.done(f"what was there before {identifier} is back")
 
@@ -85,7 +85,7 @@ def discard(job: Job, identifier: str) -> None:
         found = _read(job, identifier)
         for name in found.databases:
             databases.discard(_server(job), name, identifier)
-        for volume in _volumes(job, found):
+        for volume in _volumes(found):
             swapping.discard(Path(volume.path), identifier)
         shutil.rmtree(_folder(job, identifier), ignore_errors=True)
         _place(job, identifier).unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def _of_backup(job: Job, record: Record) -> list[VolumePlan]:
     return [known[facts.name] for facts in record.volumes if facts.name in known]
 
 
-def _volumes(job: Job, found: Restore) -> list[VolumePlan]:
+def _volumes(found: Restore) -> list[VolumePlan]:
     return [VolumePlan(name, f"{VOLUMES_FOLDER}/{name}") for name in found.volumes]
 
 
@@ -172,7 +172,7 @@ def _clear(job: Job, identifier: str) -> None:
     if identifier not in restored(job):
         return
     found = _read(job, identifier)
-    for volume in _volumes(job, found):
+    for volume in _volumes(found):
         if swapping.before(Path(volume.path), identifier).is_dir():
             raise RestoreFailed(
                 f"{identifier} was restored already, and what was there before is kept aside",

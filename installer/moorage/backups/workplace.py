@@ -79,7 +79,6 @@ class Workplace:
         self.staging = folder / "staging"
         self.drills = folder / "drill"
         self.cache = folder / "cache"
-        self.metrics = folder / "metrics"
 
     @contextlib.contextmanager
     def only_one(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from moorage.console import Console
 from moorage.errors import MoorageError
+from moorage.operations import backup_health
 from moorage.targets.compose import probe
 from moorage.targets.compose.deploy import Place, load_facts
 from moorage.targets.compose.docker import Container, Docker, engine_version
@@ -32,7 +33,9 @@ def status(folder: Path, environment: str, console: Console) -> int:
     certificate, certificate_is_good = _certificate(facts)
     releases = Releases(folder, environment)
     current = releases.current()
+    backups = backup_health.look(place)
     good = all(row["good"] for row in rows) and site_is_good and certificate_is_good and current is not None
+    good = good and (backups is None or backups.good)
     report: dict[str, Any] = {
         "good": good,
         "project": facts.project,
@@ -44,11 +47,13 @@ def status(folder: Path, environment: str, console: Console) -> int:
         "releases": [{"id": item.id, "time": item.time, "moorage": item.moorage} for item in releases.all()],
         "damaged_releases": [str(record) for record in releases.damaged()],
         "services": rows,
+        "backups": None if backups is None else backups.as_data(),
     }
     if console.as_json:
         console.data(report)
     else:
         _show(report, console, certificate_is_good)
+        backup_health.show(backups, console)
     return 0 if good else 1
 
 

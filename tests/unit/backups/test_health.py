@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from moorage.backups.health import Health, StoreHealth, judge, read_health
+from moorage.backups.health import Health, StoreHealth, judge, none_yet, read_health
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 GIB = 1024**3
@@ -20,7 +20,7 @@ HEALTH = Health("2026-11-22T03:34:00Z", "20261122T033000Z-7f3a91", 0, "", (STORE
 
 def found(store: StoreHealth = STORE, **changes: object) -> list[tuple[str, bool]]:
     health = replace(HEALTH, stores=(store,), **changes)  # type: ignore[arg-type]
-    return [(finding.text, finding.is_failure) for finding in judge(health, 26, NOW)]
+    return [(finding.text, finding.is_failure) for finding in judge(health, 26, NOW - timedelta(days=9), NOW)]
 
 
 def test_all_is_well() -> None:
@@ -55,6 +55,13 @@ def test_a_failed_night_is_told_and_age_decides() -> None:
     assert found(exit_status=25, reason="pg_dump failed") == [("the last night failed: pg_dump failed", False)]
     old = replace(STORE, last_good="2026-11-01T00:00:00Z")
     assert [is_failure for _, is_failure in found(old, exit_status=25, reason="pg_dump failed")] == [True]
+
+
+def test_a_new_deployment_has_its_first_night_before_it() -> None:
+    health = replace(HEALTH, stores=(replace(STORE, last_good=""),))
+    assert [item.is_failure for item in judge(health, 26, NOW - timedelta(hours=3), NOW)] == [False]
+    assert not none_yet(26, NOW - timedelta(hours=3), NOW).is_failure
+    assert none_yet(26, NOW - timedelta(hours=30), NOW).is_failure
 
 
 def test_it_is_read_back() -> None:

@@ -1,0 +1,88 @@
+"""How backups are, from what the last night wrote down: for `status` and `check`, without asking any store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from moorage.backups.health import Health, HealthFinding, judge, none_yet, read_health
+from moorage.backups.plan import PLAN_FILE, read_plan
+from moorage.console import Console
+from moorage.errors import MoorageError
+from moorage.targets.compose.deploy import Place
+from moorage.targets.compose.releases import Releases
+
+STATUS_FILE = "status.json"
+
+
+@dataclass(frozen=True)
+class BackupHealth:
+    """The numbers of the last night (None before the first one ended) and what is wrong with them."""
+
+    health: Health | None
+    findings: tuple[HealthFinding, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "good": self.good,
+            "last": None if self.health is None else asdict(self.health),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing of it is a failure."""
+        return not any(finding.is_failure for finding in self.findings)
+
+
+def show(found: BackupHealth | None, console: Console) -> None:
+    """One line per store, and what is wrong."""
+    if found is None:
+        return
+    for store in found.health.stores if found.health else ():
+        if store.last_good and not any(item.store == store.name and item.is_failure for item in found.findings):
+            proven = f"restored and compared in {store.restore_seconds:.0f} s"
+            console.success(f"backup of {store.last_good} in store {store.name}, {proven} ({store.good} good ones)")
+    for finding in found.findings:
+        (console.failure if finding.is_failure else console.warning)(finding.text)
+        console.detail(f"→ {finding.fix}")
+
+
+def metrics_folder(folder: Path, environment: str) -> Path:
+    """Where the nights of an environment write their numbers, on the host."""
+    return folder / "releases" / environment / "backups"
+
+
+def look(place: Place, now: datetime | None = None) -> BackupHealth | None:
+    """How the backups of a rendered deployment are; None when it has none."""
+    try:
+        plan = read_plan((place.rendered / PLAN_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, MoorageError):
+        return None
+    now = now or datetime.now(timezone.utc)
+    installed = _installed(place, now)
+    health = _last(metrics_folder(place.folder, place.environment) / STATUS_FILE)
+    if health is None:
+        return BackupHealth(None, (none_yet(plan.age_limit_hours, installed, now),))
+    return BackupHealth(health, judge(health, plan.age_limit_hours, installed, now))
+
+
+def _last(file: Path) -> Health | None:
+    try:
+        return read_health(json.loads(file.read_text(encoding="utf-8")))
+    except (FileNotFoundError, PermissionError, ValueError, KeyError, TypeError, AssertionError):
+        return None
+
+
+def _installed(place: Place, now: datetime) -> datetime:
+    """When the deployment was made, as far as that is known: releases are tidied away, the recovery key stays."""
+    releases = Releases(place.folder, place.environment).all()
+    times = [datetime.fromisoformat(item.time.replace("Z", "+00:00")) for item in releases]
+    key = place.folder / "secrets" / "recovery.key"
+    if key.is_file():
+        times.append(datetime.fromtimestamp(key.stat().st_mtime, timezone.utc))
+    return min(times, default=now)
