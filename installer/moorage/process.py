@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,8 @@ from typing import IO
 from moorage.errors import CommandFailed, MoorageError
 
 _CLEAR_LINE = b"\033[2K"
+# What a program gets to end by itself when its input is closed.
+_END_SECONDS = 10
 _INSTALL_HINTS = {
     "docker": "install Docker Engine 25 or newer with the Compose plugin: https://docs.docker.com/engine/install/",
 }
@@ -124,6 +127,35 @@ def follow(
             program.wait()
             errors.join()
         return program.returncode
+
+
+@contextmanager
+def interactive(
+    command: Sequence[str], *, folder: Path | None = None, keep_open: Sequence[int] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    """A program that is talked to by its standard streams; it ends when its input is closed, or is ended."""
+    try:
+        program = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=_environment(None),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            pass_fds=tuple(keep_open),
+        )
+    except FileNotFoundError:
+        raise _missing(command[0], folder) from None
+    try:
+        yield program
+    finally:
+        try:
+            program.communicate(timeout=_END_SECONDS)
+        except (subprocess.TimeoutExpired, BrokenPipeError, ValueError):
+            program.kill()
+            program.wait()
 
 
 def _each_line(stream: IO[str], receive: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from moorage.backups import listing, metrics, pruning, putting_back, repeating
+from moorage.backups import exporting, listing, metrics, pruning, putting_back, repeating
 from moorage.backups.concluding import conclude
 from moorage.backups.drilling import drill
 from moorage.backups.failures import BackupError
@@ -120,6 +120,11 @@ def _restored(job: Job, _: argparse.Namespace) -> int:
     return 0
 
 
+def _export(job: Job, options: argparse.Namespace) -> int:
+    job.report.data(exporting.export(job, options.id, options.store, Path(options.into)))
+    return 0
+
+
 _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "take": _take,
     "drill": _drill,
@@ -135,6 +140,7 @@ _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "undo": _undo,
     "discard": _discard,
     "restored": _restored,
+    "export": _export,
 }
 
 
@@ -145,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", default="/plan/plan.json")
     parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
     parser.add_argument("--store", default="")
+    parser.add_argument("--into", default="/export")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--read-percent", type=float, default=100.0)
     return parser

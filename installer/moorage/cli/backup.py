@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -126,3 +127,21 @@ def restore(
             own.folder, name, own.console, backup=backup, store=store, at=at, confirm=confirm, dry_run=dry_run
         )
     )
+
+
+@group.command()
+def export(
+    context: typer.Context,
+    into: Annotated[Path, typer.Option("--into", help="The folder to write to; made when missing.")],
+    backup: Annotated[
+        str, typer.Argument(help="The name of a backup; default the newest good one.", show_default=False)
+    ] = "",
+    store: Store = "",
+    environment: Environment = "",
+) -> None:
+    """Write a backup as plain files: dumps, volumes and the deployment folder, decrypted, with RESTORE.md."""
+    from moorage.operations.exporting import export as run_export
+
+    own: Context = context.obj
+    name = own.environment(environment)
+    raise typer.Exit(run_export(own.folder, name, own.console, backup=backup, store=store, target=into))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from moorage.console import Console
 from moorage.errors import CommandFailed, MoorageError
-from moorage.process import Result, attach, attach_plain, printable, run
+from moorage.process import Result, attach, attach_plain, interactive, printable, run
 from moorage.targets.compose.names import LABEL_REVISION
 
 _LONG = 1800.0
@@ -98,6 +100,14 @@ class Docker:
         command = ["docker", *arguments]
         self.console.command(printable(command))
         return run(command, check=check, timeout_seconds=timeout_seconds, stdin=stdin, keep_open=self._kept())
+
+    @contextmanager
+    def session(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """`docker compose …` with pipes to its standard streams, ended by closing its input."""
+        command = ["docker", "compose", *arguments]
+        self.console.command(f"cd {self.compose_folder} && {printable(command)}")
+        with interactive(command, folder=self.compose_folder, keep_open=self._kept()) as program:
+            yield program
 
     def _kept(self) -> tuple[int, ...]:
         # A child holds the deployment's lock as long as it works, even when this process is killed.

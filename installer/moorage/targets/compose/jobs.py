@@ -6,12 +6,16 @@ from moorage.console import Console
 from moorage.errors import CommandFailed, DeployError, MoorageError
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import JobFacts, StackFacts
+from moorage.targets.compose.migration_lock import migration_lock
 
 
 def run_before_rollout(docker: Docker, facts: StackFacts, console: Console) -> None:
     """Run the jobs that must be done before new containers start, in the order of the file."""
-    for job in facts.jobs:
-        if job.run == "before-rollout":
+    due = [job for job in facts.jobs if job.run == "before-rollout"]
+    if not due:
+        return
+    with migration_lock(docker, facts, console):
+        for job in due:
             _finish_earlier(docker, job, console)
             run_job(docker, job, console)
 

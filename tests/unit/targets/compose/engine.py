@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -95,6 +98,12 @@ class FakeDocker(Docker):
 
     def network_names(self) -> tuple[str, ...]:
         return ()
+
+    @contextmanager
+    def session(self, *arguments: str) -> Iterator[Any]:
+        self.engine.step(" ".join(("compose", *arguments)))
+        yield SimpleNamespace(stdin=StringIO(), stdout=StringIO("moorage holds the lock\n"))
+        self.engine.log.append("session ended")
 
     def docker(self, *arguments: str, **_: Any) -> Result:
         self.engine.step(" ".join(arguments))

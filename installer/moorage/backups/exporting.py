@@ -1,0 +1,49 @@
+"""A backup as plain files in a folder: for another system, for a look, for a shelf. It is not encrypted there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from moorage.backups import drilling, fetching
+from moorage.backups.failures import BackupError, Damaged, RestoreFailed
+from moorage.backups.job_context import Job
+from moorage.backups.plan import VOLUMES_FOLDER
+from moorage.durable import sync_folder
+
+
+def export(job: Job, identifier: str, store: str, target: Path) -> str:
+    """Write a backup below `target` as `<id>/{dump,volumes,deployment}`, checked; gives its name.
+
+    Raises BackupError; a folder of that name appears only when it is whole.
+    """
+    job.prepare_runtime()
+    with job.workplace.only_one():
+        opened, record = fetching.first_that_answers(job, identifier, store)
+        place, partial = target / record.id, target / f".{record.id}.partial"
+        if place.exists():
+            raise BackupError(f"{record.id} is in that folder already", "choose another folder, or take it away")
+        shutil.rmtree(partial, ignore_errors=True)
+        raw = partial / "raw"
+        raw.mkdir(mode=0o700, parents=True)
+        opened.restic.restore(record.snapshot, raw, [], job.report.progress)
+        _arrange(raw, partial, str(job.workplace.staged(record.id)), job.plan.folder)
+        manifest = fetching.read_verified(job, partial / "dump", record)
+        result = drilling.compare_files(partial / "dump", manifest)
+        if not result.passed:
+            raise Damaged(f"{record.id}: {result.detail}")
+        shutil.rmtree(raw)
+        partial.rename(place)
+        sync_folder(target)
+    job.report.done(f"{record.id} is exported: {len(manifest.databases)} databases, {len(record.volumes)} volumes")
+    return record.id
+
+
+def _arrange(raw: Path, partial: Path, staged: str, folder: str) -> None:
+    """Out of the paths that they had in the job, into names that speak for themselves."""
+    for source, name in ((staged, "dump"), (VOLUMES_FOLDER, "volumes"), (folder, "deployment")):
+        place = raw / source.lstrip("/")
+        if source and place.is_dir():
+            place.rename(partial / name)
+    if not (partial / "dump").is_dir():
+        raise RestoreFailed("the store gave no dump back")
