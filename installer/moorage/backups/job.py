@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from moorage.backups import exporting, listing, metrics, pruning, putting_back, repeating
+from moorage.backups import exporting, importing, listing, metrics, pruning, putting_back, repeating
 from moorage.backups.concluding import conclude
 from moorage.backups.drilling import drill
 from moorage.backups.failures import BackupError
@@ -125,6 +125,21 @@ def _export(job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
+def _import_begin(job: Job, _: argparse.Namespace) -> int:
+    job.report.data(importing.begin(job))
+    return 0
+
+
+def _import_digest(job: Job, options: argparse.Namespace) -> int:
+    importing.digest(job.plan, job.report, options.id, Path(options.into), options.database)
+    return 0
+
+
+def _import_prepare(job: Job, options: argparse.Namespace) -> int:
+    importing.prepare(job, options.id)
+    return 0
+
+
 _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "take": _take,
     "drill": _drill,
@@ -141,6 +156,9 @@ _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "discard": _discard,
     "restored": _restored,
     "export": _export,
+    "import-begin": _import_begin,
+    "import-digest": _import_digest,
+    "import-prepare": _import_prepare,
 }
 
 
@@ -152,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
     parser.add_argument("--store", default="")
     parser.add_argument("--into", default="/export")
+    parser.add_argument("--database", default="")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--read-percent", type=float, default=100.0)
     return parser

@@ -40,7 +40,7 @@ def prepare(job: Job, identifier: str, store: str) -> Restore:
     with job.workplace.only_one():
         opened, record = fetching.first_that_answers(job, identifier, store)
         _clear(job, record.id)
-        folder = _folder(job, record.id)
+        folder = folder_of(job, record.id)
         manifest = fetching.fetch(job, opened, record, folder / "input", with_samples=False)
         _require_whole(folder / "input" / "dump", manifest)
         volumes = _of_backup(job, record)
@@ -53,6 +53,13 @@ def prepare(job: Job, identifier: str, store: str) -> Restore:
             _prepare_volume(job, opened, record, volume)
         shutil.rmtree(folder / "input")
         return _write(job, replace(found, is_prepared=True))
+
+
+def prepare_databases_only(job: Job, manifest: Manifest, dump: Path) -> Restore:
+    """The databases of a dump beside what runs, compared; the caller holds the job's lock."""
+    found = _write(job, Restore(manifest.id, tuple(item.name for item in manifest.databases), ()))
+    _prepare_databases(job, manifest, dump, manifest.id)
+    return _write(job, replace(found, is_prepared=True))
 
 
 def swap(job: Job, identifier: str) -> None:
@@ -87,7 +94,7 @@ def discard(job: Job, identifier: str) -> None:
             databases.discard(_server(job), name, identifier)
         for volume in _volumes(found):
             swapping.discard(Path(volume.path), identifier)
-        shutil.rmtree(_folder(job, identifier), ignore_errors=True)
+        shutil.rmtree(folder_of(job, identifier), ignore_errors=True)
         _place(job, identifier).unlink(missing_ok=True)
         sync_folder(_place(job, identifier).parent)
     job.report.done(f"the restore of {identifier} is discarded")
@@ -183,7 +190,8 @@ def _clear(job: Job, identifier: str) -> None:
         databases.discard(_server(job), name, identifier)
 
 
-def _folder(job: Job, identifier: str) -> Path:
+def folder_of(job: Job, identifier: str) -> Path:
+    """Where a restore keeps what it fetched. Raises BackupError for what is no name of a backup."""
     if not is_id(identifier):
         raise BackupError(f"`{identifier}` is no name of a backup", "`moorage backup list` shows them")
     return job.workplace.folder / "restore" / identifier

@@ -145,3 +145,30 @@ def export(
     own: Context = context.obj
     name = own.environment(environment)
     raise typer.Exit(run_export(own.folder, name, own.console, backup=backup, store=store, target=into))
+
+
+@group.command("import")
+def import_dump(
+    context: typer.Context,
+    dump: Annotated[Path, typer.Argument(help="Plain SQL, also packed by gzip, xz or zstd, or `pg_dump -Fc`.")],
+    database: Annotated[
+        str, typer.Option("--database", help="Which database it becomes; default the app's first.", show_default=False)
+    ] = "",
+    yes: Yes = False,
+    environment: Environment = "",
+) -> None:
+    """Put a dump of another tool in the place of the app's database: carried out in a throw-away server first."""
+    from moorage.operations.importing import import_dump as run_import
+
+    own: Context = context.obj
+    name = own.environment(environment)
+    raise typer.Exit(
+        run_import(
+            own.folder,
+            name,
+            own.console,
+            dump=dump,
+            database=database,
+            confirm=lambda question: own.confirm(question, yes=yes),
+        )
+    )

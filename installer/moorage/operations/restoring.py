@@ -46,9 +46,9 @@ def restore(
         arguments = [chosen["id"], "--store", chosen["store"], *(["--at", at] if at else [])]
         console.action("restoring beside what runs; the app serves on")
         runner.run(RESTORE, ["prepare", *arguments]).raise_for_status()
-        _exchange(place, runner, console, "swap", chosen["id"])
+        exchange(place, runner, console, "swap", chosen["id"])
     console.success(f"{chosen['id']} is in place; what was there before is kept")
-    _tell_ways(console, chosen["id"])
+    tell_ways(console, chosen["id"])
     return 0
 
 
@@ -60,7 +60,7 @@ def undo(folder: Path, environment: str, console: Console, *, backup: str, confi
     if not confirm(f"Go back to what was there before {identifier} was restored?"):
         return 1
     with only_night(folder / "releases" / environment):
-        _exchange(place, runner, console, "undo", identifier)
+        exchange(place, runner, console, "undo", identifier)
     console.success(f"what was there before {identifier} is back; what was restored is kept until it is discarded")
     console.detail(f"→ `moorage backup restore --discard {identifier}` deletes it")
     return 0
@@ -78,7 +78,7 @@ def discard(folder: Path, environment: str, console: Console, *, backup: str, co
     return 0
 
 
-def _exchange(place: Place, runner: JobRunner, console: Console, verb: str, identifier: str) -> None:
+def exchange(place: Place, runner: JobRunner, console: Console, verb: str, identifier: str) -> None:
     """Stop the app, let the job exchange old and new, start the app; migrations of the release run again."""
     with deployment_lock(place.folder, place.environment, console) as descriptor:
         deployer = Deployer(place, console, descriptor)
@@ -146,6 +146,6 @@ def _explain(chosen: dict[str, Any], at: str, console: Console) -> None:
     console.detail("what was written since then is moved aside with what is there now, not deleted")
 
 
-def _tell_ways(console: Console, identifier: str) -> None:
+def tell_ways(console: Console, identifier: str) -> None:
     console.detail(f"→ go back: `moorage backup restore --undo {identifier}`")
     console.detail(f"→ when all is well, free its room: `moorage backup restore --discard {identifier}`")
