@@ -5,6 +5,7 @@ It lies in the backup beside the files it tells of, signed. Everything is counte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,15 +26,40 @@ class TableFacts:
 
 @dataclass(frozen=True)
 class SequenceFacts:
-    """A sequence and the last value that it gave out; None when it was never used."""
+    """A sequence and the last value that it gave out, before and after the dump; None when it was never used.
+
+    Sequences know no snapshots: what the dump holds lies between the two.
+    """
 
     name: str
     last_value: int | None
+    value_after: int | None = None
+
+
+@dataclass(frozen=True)
+class DatabaseProperties:
+    """What CREATE and ALTER DATABASE say of it, which a dump that is restored under another name does not carry.
+
+    `provider` is libc's `c`, ICU's `i` or the builtin `b`, with its `locale`. A setting is a role ("" for all) and
+    `name=value`; a privilege is a role ("" for everybody), its word, and whether it may be passed on.
+    """
+
+    ctype: str = ""
+    provider: str = "c"
+    locale: str = ""
+    icu_rules: str = ""
+    connection_limit: int = -1
+    comment: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+    privileges: tuple[tuple[str, str, bool], ...] = ()
 
 
 @dataclass(frozen=True)
 class DatabaseFacts:
-    """One database as it was in the dump's snapshot; `bytes` is its size on disk, `folder` where its dump lies."""
+    """One database as it was in the dump's snapshot; `bytes` is its size on disk, `folder` where its dump lies.
+
+    `objects` counts what is no table: valid indexes, constraints, triggers, views, functions, policies.
+    """
 
     name: str
     folder: str
@@ -47,6 +73,9 @@ class DatabaseFacts:
     extensions: tuple[tuple[str, str], ...] = ()
     invalid_indexes: tuple[str, ...] = ()
     large_objects: int = 0
+    large_objects_check: str = ""
+    objects: tuple[tuple[str, int], ...] = ()
+    properties: DatabaseProperties = field(default_factory=DatabaseProperties)
 
     @property
     def rows(self) -> int:
@@ -56,13 +85,18 @@ class DatabaseFacts:
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """The server that was dumped; `system_identifier` tells clusters apart."""
+    """The server that was dumped; `system_identifier` tells clusters apart.
+
+    `superuser` is its first role, which grants name; `settings` are those without which extensions can't be restored.
+    """
 
     version: str
     version_number: int
     system_identifier: str
     data_checksums: bool
     lsn: str
+    superuser: str = "postgres"
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,19 +148,38 @@ def read_manifest(data: dict[str, Any]) -> Manifest:
         return Manifest(
             **known,
             databases=databases,
-            server=None if server is None else ServerFacts(**server),
+            server=None if server is None else _server(server),
             files=files,
             volumes=volumes,
             warnings=warnings,
         )
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise Tampered(f"the manifest has another shape than schema {SCHEMA}: {type(error).__name__}") from None
+
+
+def _server(item: dict[str, Any]) -> ServerFacts:
+    return ServerFacts(**{**item, "settings": _pairs(item["settings"])})
 
 
 def _database(item: dict[str, Any]) -> DatabaseFacts:
     known = dict(item)
     tables = tuple(TableFacts(**table) for table in known.pop("tables"))
     sequences = tuple(SequenceFacts(**sequence) for sequence in known.pop("sequences"))
-    extensions = tuple((name, version) for name, version in known.pop("extensions"))
-    invalid = tuple(known.pop("invalid_indexes"))
-    return DatabaseFacts(**known, tables=tables, sequences=sequences, extensions=extensions, invalid_indexes=invalid)
+    known.update(
+        tables=tables,
+        sequences=sequences,
+        extensions=_pairs(known["extensions"]),
+        invalid_indexes=tuple(known["invalid_indexes"]),
+        objects=_pairs(known["objects"]),
+        properties=_properties(known["properties"]),
+    )
+    return DatabaseFacts(**known)
+
+
+def _properties(item: dict[str, Any]) -> DatabaseProperties:
+    privileges = tuple((role, word, grantable) for role, word, grantable in item["privileges"])
+    return DatabaseProperties(**{**item, "settings": _pairs(item["settings"]), "privileges": privileges})
+
+
+def _pairs(items: Iterable[tuple[Any, Any]]) -> tuple[tuple[Any, Any], ...]:
+    return tuple((first, second) for first, second in items)

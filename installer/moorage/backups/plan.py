@@ -24,7 +24,8 @@ class DatabasePlan:
     """The server and its databases. `host` is a folder with its socket, or a host name.
 
     `password_file` is a pgpass file, "" where the socket needs none. `cluster_folder` is where the job sees the server's
-    data, "" where it doesn't. `tls` is a libpq `sslmode`, "" for a socket.
+    data, "" where it doesn't. `tls` is a libpq `sslmode`, "" for a socket. `maintenance` is the database that locks are
+    taken in and that others are renamed from: one that everybody who deploys may connect to.
     """
 
     host: str
@@ -35,6 +36,7 @@ class DatabasePlan:
     password_file: str = ""
     tls: str = ""
     cluster_folder: str = ""
+    maintenance: str = "postgres"
 
 
 @dataclass(frozen=True)
