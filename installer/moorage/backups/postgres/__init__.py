@@ -1,0 +1,1 @@
+"""A Postgres server's databases as dumps: taken in one snapshot, restored into an empty database, compared row for row."""

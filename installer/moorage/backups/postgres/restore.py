@@ -1,0 +1,122 @@
+"""A dump into a new database: never into one that is there, and never half a one that stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moorage.backups.failures import RestoreFailed
+from moorage.backups.manifest import DatabaseFacts
+from moorage.backups.plan import DatabasePlan
+from moorage.backups.postgres.connections import connect, conninfo, is_superuser, program_environment, reason_of
+from moorage.backups.postgres.programs import started
+from moorage.backups.postgres.properties import apply_properties, create_statement
+from moorage.backups.postgres.roles import add_missing_roles
+from moorage.backups.progress import Progress
+
+if TYPE_CHECKING:
+    from moorage.backups.postgres.connections import Connection
+
+# What the server, the role or the database has set must not cut a restore off.
+_OPTIONS = (
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+    " -c default_transaction_read_only=off -c client_min_messages=error"
+)
+
+
+def restore(
+    server: DatabasePlan,
+    facts: DatabaseFacts,
+    folder: Path,
+    name: str,
+    *,
+    parallel: int,
+    progress: Progress | None = None,
+) -> None:
+    """Restore the dump of `facts` below the backup's `folder` into a new database `name`, and gather its statistics.
+
+    As superuser everything is as it was: owners, rights, settings. Another role becomes the owner of everything, and
+    rights are left out, because it may not give what is others'. Raises RestoreFailed; the database is removed then.
+    """
+    import psycopg
+
+    with connect(server, server.maintenance) as connection:
+        may_all = is_superuser(connection)
+        if may_all:
+            add_missing_roles(connection, folder)
+        _create(connection, facts, name)
+        try:
+            _fill(connection, server, facts, folder / facts.folder, name, parallel, may_all, progress)
+            apply_properties(connection, facts, name, with_owner=may_all)
+        except BaseException as error:
+            with suppress(psycopg.Error):
+                drop_database(connection, name)
+            raise _as_failure(error, name) from None
+
+
+def drop_database(connection: Connection, name: str) -> None:
+    """Remove a database and whoever is connected to it; one that is gone is fine."""
+    from psycopg import sql
+
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _create(connection: Connection, facts: DatabaseFacts, name: str) -> None:
+    import psycopg
+
+    try:
+        connection.execute(create_statement(facts, name, connection.info.server_version))
+    except psycopg.errors.DuplicateDatabase:
+        raise RestoreFailed(
+            f"the database `{name}` is there already; a restore writes into a new one only",
+            "look what it holds; remove it if it is left over from a restore",
+        ) from None
+    except psycopg.Error as error:
+        raise RestoreFailed(f"the database `{name}` can't be made: {reason_of(error)}") from None
+
+
+def _fill(
+    connection: Connection,
+    server: DatabasePlan,
+    facts: DatabaseFacts,
+    dumped: Path,
+    name: str,
+    parallel: int,
+    may_all: bool,
+    progress: Progress | None,
+) -> None:
+    options = ["--exit-on-error", "--no-tablespaces", f"--jobs={parallel}"]
+    if not may_all:
+        options += ["--no-owner", "--no-privileges"]
+    restoring = ["pg_restore", *options, f"--dbname={conninfo(name)}", str(dumped)]
+    _run(restoring, server, name, _tick(connection, facts, name, progress))
+    analysing = ["vacuumdb", "--analyze-only", "--quiet", f"--jobs={parallel}", f"--dbname={conninfo(name)}"]
+    _run(analysing, server, name, lambda: None)
+
+
+def _run(command: list[str], server: DatabasePlan, name: str, tick: Callable[[], None]) -> None:
+    with started(command, program_environment(server, name, _OPTIONS)) as program:
+        status = program.wait(tick)
+        if status != 0:
+            raise RestoreFailed(f"{command[0]} into `{name}` ended with status {status}: {program.said()}")
+
+
+def _tick(connection: Connection, facts: DatabaseFacts, name: str, progress: Progress | None) -> Callable[[], None]:
+    """Tell how far the restore is: the size of the database against what it was."""
+
+    def tick() -> None:
+        if progress is not None:
+            row = connection.execute("SELECT pg_database_size(%s::name)", [name]).fetchone()
+            progress(min(row[0] if row else 0, facts.bytes), facts.bytes, f"restoring {facts.name}")
+
+    return tick
+
+
+def _as_failure(error: BaseException, name: str) -> BaseException:
+    import psycopg
+
+    if isinstance(error, psycopg.Error):
+        return RestoreFailed(f"the restored database `{name}` can't be given its settings: {reason_of(error)}")
+    return error
