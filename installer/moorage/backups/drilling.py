@@ -6,10 +6,8 @@ It runs without a network and without a secret, in a folder that only it writes 
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,14 @@ from moorage.backups.failures import (
     RowsDiffer,
     Unfinished,
 )
+from moorage.backups.files import compare_files
 from moorage.backups.manifest import MANIFEST_FILE, DatabaseFacts, Manifest, read_manifest
 from moorage.backups.plan import BackupPlan, DatabasePlan
-from moorage.backups.postgres.checking import amcheck, ask
-from moorage.backups.postgres.comparing import compare
-from moorage.backups.postgres.restoring import restore
+from moorage.backups.postgres.amcheck import amcheck
+from moorage.backups.postgres.assertions import ask
+from moorage.backups.postgres.compare import compare
+from moorage.backups.postgres.restore import restore
+from moorage.backups.postgres.roles import recreate_roles
 from moorage.backups.postgres.scratch import scratch_server
 from moorage.backups.records import CheckResult, Record, read_record
 from moorage.backups.report import Report
@@ -123,16 +124,16 @@ def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> N
     fetched = folder / "input"
     manifest, record = _told(fetched)
     checks.add(
-        [compare_files(fetched / "dump", manifest)], lambda text: Damaged(f"files differ from the manifest: {text}")
+        [compare_files(fetched / "dump", manifest.files, parallel=plan.parallel)],
+        lambda text: Damaged(f"files differ from the manifest: {text}"),
     )
     if record.samples:
         checks.add([_samples(fetched / "samples", record)], RowsDiffer)
     if manifest.server is None:
         return
-    with (
-        _empty(folder / "scratch") as scratch,
-        scratch_server(scratch, forbidden_identifier=manifest.server.system_identifier) as server,
-    ):
+    identifier = manifest.server.system_identifier
+    with scratch_server(folder / "scratch", forbidden_identifier=identifier, like=manifest.server) as server:
+        recreate_roles(server, fetched / "dump")
         for database in manifest.databases:
             _prove_database(plan, server, database, fetched / "dump", checks, report)
         names = [database.name for database in manifest.databases]
@@ -159,23 +160,6 @@ def _told(fetched: Path) -> tuple[Manifest, Record]:
     return read_manifest(documents[0]), read_record(documents[1])
 
 
-def compare_files(dump: Path, manifest: Manifest) -> CheckResult:
-    """Every byte of the dump: `pg_restore` takes a flipped bit in zstd for data, and ends with 0."""
-    wrong = []
-    for file in manifest.files:
-        place = dump / file.path
-        if not place.is_file():
-            wrong.append(f"{file.path} is missing")
-        elif place.stat().st_size != file.bytes:
-            wrong.append(f"{file.path} has {place.stat().st_size} bytes instead of {file.bytes}")
-        elif sha256_of(place) != file.sha256:
-            wrong.append(f"{file.path} was changed")
-    known = {file.path for file in manifest.files} | {MANIFEST_FILE}
-    found = {str(place.relative_to(dump)) for place in dump.rglob("*") if place.is_file()}
-    wrong += [f"{name} is in no manifest" for name in sorted(found - known)]
-    return CheckResult("sha256", not wrong, _listed(wrong) if wrong else f"{len(manifest.files)} files")
-
-
 def _samples(folder: Path, record: Record) -> CheckResult:
     wrong = []
     for sample in record.samples:
@@ -190,16 +174,6 @@ def _samples(folder: Path, record: Record) -> CheckResult:
 def _listed(problems: list[str]) -> str:
     rest = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
     return ", ".join(problems[:3]) + rest
-
-
-@contextmanager
-def _empty(folder: Path) -> Iterator[Path]:
-    """A folder that is not there before and not there after."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(folder: Path, result: DrillResult) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from moorage.backups import drilling, fetching
+from moorage.backups import fetching
 from moorage.backups.failures import BackupError, Damaged, RestoreFailed
+from moorage.backups.files import compare_files
 from moorage.backups.job_context import Job
 from moorage.backups.plan import VOLUMES_FOLDER
 from moorage.durable import sync_folder
@@ -29,7 +30,7 @@ def export(job: Job, identifier: str, store: str, target: Path) -> str:
         opened.restic.restore(record.snapshot, raw, [], job.report.progress)
         _arrange(raw, partial, str(job.workplace.staged(record.id)), job.plan.folder)
         manifest = fetching.read_verified(job, partial / "dump", record)
-        result = drilling.compare_files(partial / "dump", manifest)
+        result = compare_files(partial / "dump", manifest.files)
         if not result.passed:
             raise Damaged(f"{record.id}: {result.detail}")
         shutil.rmtree(raw)

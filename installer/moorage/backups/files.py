@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from moorage.backups.manifest import FileFacts
+from moorage.backups.manifest import MANIFEST_FILE, FileFacts
 from moorage.backups.records import CheckResult
 from moorage.durable import files_below, named_failure, sync_folder
 from moorage.words import plural
@@ -37,7 +37,7 @@ def compare_files(folder: Path, files: Iterable[FileFacts], *, parallel: int = 2
     there = {path for path, _ in files_below(folder)}
     with ThreadPoolExecutor(parallel) as pool:
         problems = [text for text in pool.map(lambda item: _problem(folder, item), expected.values()) if text]
-    problems += [f"{path} is not of the backup" for path in sorted(there - set(expected))]
+    problems += [f"{path} is not of the backup" for path in sorted(there - set(expected) - {MANIFEST_FILE})]
     if problems:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         return CheckResult("files", False, "; ".join(problems[:_SHOWN]) + more)

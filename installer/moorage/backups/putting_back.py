@@ -11,14 +11,16 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from moorage.backups import drilling, fetching, swapping
+from moorage.backups import fetching, swapping
 from moorage.backups.failures import BackupError, Damaged, NoSuchBackup, RestoreFailed, RowsDiffer
+from moorage.backups.files import compare_files
 from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.manifest import Manifest
 from moorage.backups.plan import VOLUMES_FOLDER, DatabasePlan, VolumePlan
-from moorage.backups.postgres import swapping as databases
-from moorage.backups.postgres.comparing import compare
-from moorage.backups.postgres.restoring import restore
+from moorage.backups.postgres import discarding
+from moorage.backups.postgres import swap as databases
+from moorage.backups.postgres.compare import compare
+from moorage.backups.postgres.restore import restore
 from moorage.backups.records import CheckResult, Record, is_id
 from moorage.backups.volumes import sha256_of
 from moorage.durable import replace_file, sync_folder
@@ -69,7 +71,7 @@ def swap(job: Job, identifier: str) -> None:
         if not found.is_prepared:
             raise RestoreFailed(f"{identifier} was not prepared to its end", "`moorage backup restore` begins it again")
         for name in found.databases:
-            databases.swap_in(_server(job), name, identifier)
+            databases.swap(_server(job), name, identifier)
         for volume in _volumes(found):
             swapping.swap_in(Path(volume.path), identifier)
     job.report.done(f"{identifier} is in place")
@@ -80,7 +82,7 @@ def undo(job: Job, identifier: str) -> None:
     with job.workplace.only_one():
         found = _read(job, identifier)
         for name in found.databases:
-            databases.swap_back(_server(job), name, identifier)
+            _undo_database(_server(job), name, identifier)
         for volume in _volumes(found):
             swapping.swap_back(Path(volume.path), identifier)
     job.report.done(f"what was there before {identifier} is back")
@@ -91,7 +93,7 @@ def discard(job: Job, identifier: str) -> None:
     with job.workplace.only_one():
         found = _read(job, identifier)
         for name in found.databases:
-            databases.discard(_server(job), name, identifier)
+            discarding.discard(_server(job), name, identifier)
         for volume in _volumes(found):
             swapping.discard(Path(volume.path), identifier)
         shutil.rmtree(folder_of(job, identifier), ignore_errors=True)
@@ -144,7 +146,7 @@ def _compare_samples(record: Record, volume: VolumePlan, inside: Path) -> None:
 
 
 def _require_whole(dump: Path, manifest: Manifest) -> None:
-    result = drilling.compare_files(dump, manifest)
+    result = compare_files(dump, manifest.files)
     if not result.passed:
         raise Damaged(f"{manifest.id}: {result.detail}", "take another backup or store: `moorage backup list`")
 
@@ -181,13 +183,24 @@ def _clear(job: Job, identifier: str) -> None:
     found = _read(job, identifier)
     for volume in _volumes(found):
         if swapping.before(Path(volume.path), identifier).is_dir():
-            raise RestoreFailed(
-                f"{identifier} was restored already, and what was there before is kept aside",
-                f"`moorage backup restore --undo {identifier}`, or `--discard {identifier}`, then again",
-            )
+            raise _kept_aside(identifier)
     for name in found.databases:
-        databases.require_not_swapped(_server(job), name, identifier)
-        databases.discard(_server(job), name, identifier)
+        if databases.swap_state(_server(job), name, identifier) == "swapped":
+            raise _kept_aside(identifier)
+        discarding.discard(_server(job), name, identifier)
+
+
+def _kept_aside(identifier: str) -> RestoreFailed:
+    return RestoreFailed(
+        f"{identifier} was restored already, and what was there before is kept aside",
+        f"`moorage backup restore --undo {identifier}`, or `--discard {identifier}`, then again",
+    )
+
+
+def _undo_database(server: DatabasePlan, name: str, identifier: str) -> None:
+    """A swap that was cut off before this database has nothing to undo here."""
+    if databases.swap_state(server, name, identifier) == "swapped":
+        databases.undo_swap(server, name, identifier)
 
 
 def folder_of(job: Job, identifier: str) -> Path:

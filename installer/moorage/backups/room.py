@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from moorage.backups.failures import NoRoom
 from moorage.backups.job_context import Job
-from moorage.backups.postgres.serving import connect, database_sizes
-from moorage.quantities import human_size
+from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.server import Room, needed_room
+from moorage.quantities import MEBIBYTE, human_size
 
-# The dump of a night, before its size is known: zstd gives a third to a fifth of the tables, indexes take nothing.
-_DUMP_PART = 0.5
-# The drill restores all of it, indexes included, and keeps the dump beside it.
-_DRILL_PART = 1.2
+_SPARE = 64 * MEBIBYTE
 
 
 def check(job: Job) -> int:
     """The bytes that tonight may need in the work volume. Raises NoRoom with the numbers."""
-    plan = job.plan.database
-    size = 0
-    if plan is not None:
-        with connect(plan, plan.names[0]) as connection:
-            size = sum(database_sizes(connection, plan.names).values())
-    needed = int(size * (_DUMP_PART + _DRILL_PART)) + 64 * 1024 * 1024
+    room = _needed(job)
+    needed = room.dumps + room.scratch + _SPARE
     _require(job.plan.work, needed, "dumping and proving")
     for store in job.plan.stores:
         if store.directory and Path(store.directory).is_dir():
-            _require(store.directory, int(size * _DUMP_PART), f"store {store.name}")
+            _require(store.directory, room.dumps + _SPARE, f"store {store.name}")
     return needed
+
+
+def _needed(job: Job) -> Room:
+    plan = job.plan.database
+    if plan is None:
+        return Room(0, 0, 0)
+    with contextlib.ExitStack() as stack:
+        return needed_room([stack.enter_context(connect(plan, name)) for name in plan.names])
 
 
 def _require(folder: str, needed: int, purpose: str) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 from moorage import __version__
 from moorage.backups import fetching, room, volumes
 from moorage.backups.failures import BackupError
+from moorage.backups.files import seal_files
 from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.manifest import MANIFEST_FILE, DatabaseFacts, Manifest, ServerFacts
 from moorage.backups.plan import StorePlan
-from moorage.backups.postgres.dumping import dump
-from moorage.backups.postgres.files import hashed_files
-from moorage.backups.postgres.locking import deployment_lock
-from moorage.backups.postgres.serving import connect, server_facts
-from moorage.backups.postgres.versions import check_client, tool_versions
+from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.dump import dump
+from moorage.backups.postgres.lock import deployment_lock
+from moorage.backups.postgres.server import client_version, refuse_other_client, server_facts
 from moorage.backups.records import Record, VolumeFacts, new_id, timestamp
 from moorage.backups.signing import signed
 from moorage.backups.workplace import Night, StoreOutcome, failure_of
@@ -66,9 +66,9 @@ def _dump(job: Job, night: Night) -> Manifest:
     server: ServerFacts | None = None
     plan = job.plan.database
     if plan is not None:
-        with connect(plan, plan.names[0]) as connection, deployment_lock(connection, job.plan.lock_wait_seconds):
+        with connect(plan, plan.maintenance) as connection, deployment_lock(connection, job.plan.lock_wait_seconds):
             server = server_facts(connection)
-            check_client(server)
+            refuse_other_client(server, client_version())
             job.report.step(f"dumping {', '.join(plan.names)}")
             databases = dump(
                 plan,
@@ -90,10 +90,17 @@ def _dump(job: Job, night: Night) -> Manifest:
         finished=timestamp(job.now()),
         databases=databases,
         server=server,
-        files=hashed_files(folder),
+        files=seal_files(folder, parallel=job.plan.parallel),
         volumes=tuple(volume.name for volume in job.plan.volumes),
-        tool=tool_versions(),
+        tool=_tools(job),
     )
+
+
+def _tools(job: Job) -> dict[str, str]:
+    if job.plan.database is None:
+        return {}
+    major, minor = client_version()
+    return {"pg_dump": f"{major}.{minor}"}
 
 
 def _publish(job: Job, night: Night, manifest: Manifest, digest: str) -> Night:

@@ -70,6 +70,25 @@ class Server:
         return {name: names.count(name) for name in sorted(set(names))}
 
 
+def test_a_migration_holds_the_lock_that_a_backup_takes(server: Server) -> None:
+    server.up(APP)
+    log = server.engine.log
+    taken = next(
+        number
+        for number, text in enumerate(log)
+        if text.startswith("compose exec -T -e PGAPPNAME=moorage up postgres psql")
+    )
+    job = next(number for number, text in enumerate(log) if text.startswith("compose run --rm --no-deps -T migrate"))
+    ended = log.index("session ended")
+    assert taken < job < ended
+
+
+def test_without_a_migration_no_lock_is_taken(server: Server) -> None:
+    content = {**APP, "x-moorage": {"requires": {"postgres": {}}}}
+    server.up(content)
+    assert "session ended" not in server.engine.log
+
+
 def test_data_that_an_image_keeps_where_nothing_is_mounted_are_told(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,212 @@
+"""Backups of a running site, by the commands that a user types: made, proven, damaged, restored, undone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docker.site import Site, docker, new_site, secrets_of, watched_arguments
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def site(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A notes site with a store of its own, some notes and a file."""
+    folder = tmp_path_factory.mktemp("backups")
+    store = folder / "store"
+    store.mkdir(mode=0o700)
+    made = new_site(folder, backups={"stores": [{"name": "disk", "directory": str(store)}]})
+    try:
+        outcome = made.up()
+        assert outcome.status == 0, outcome.text
+        yield made
+    finally:
+        made.remove()
+
+
+def store_of(site: Site) -> Path:
+    """The folder of the site in its store."""
+    return site.folder.parent / "store" / site.name
+
+
+def note(site: Site, title: str, **more: str) -> int:
+    answer = site.request("POST", "/api/notes", {"title": title, "body": "b", **more})
+    assert answer.status == 201, answer.body
+    return int(answer.json()["id"])
+
+
+def attach(site: Site, number: int, name: str, content: bytes) -> str:
+    """Upload a file; gives where it is read."""
+    boundary = "x" * 20
+    body = (
+        (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        + content
+        + f"\r\n--{boundary}--\r\n".encode()
+    )
+    connection = site.connect()
+    connection.request(
+        "POST",
+        f"/api/notes/{number}/attachments",
+        body=body,
+        headers={"Host": "notes.example.com", "Content-Type": f"multipart/form-data; boundary={boundary}"},
+    )
+    answer = connection.getresponse()
+    data = json.loads(answer.read())
+    assert answer.status == 201, data
+    return f"/api/attachments/{data['id']}"
+
+
+def titles(site: Site) -> set[str]:
+    return {item["title"] for item in site.request("GET", "/api/notes").json()["notes"]}
+
+
+def run(site: Site) -> dict[str, Any]:
+    """One night; gives the newest backup as `list` shows it."""
+    outcome = site.moorage("backup", "run")
+    assert outcome.status == 0, outcome.text
+    return backups(site)[0]
+
+
+def backups(site: Site) -> list[dict[str, Any]]:
+    return list(json.loads(site.must("--json", "backup", "list").output))
+
+
+def sql(site: Site, statement: str) -> str:
+    return docker(
+        "exec", site.container("postgres"), "psql", "-qtA", "-U", "postgres", "-d", "notes", "-c", statement
+    ).strip()
+
+
+def test_a_backup_is_made_restored_and_compared_and_no_argument_has_a_secret(site: Site) -> None:
+    number = note(site, "first", private="very private words")
+    attach(site, number, "a.bin", random.Random(1).randbytes(100_000))
+    with watched_arguments(secrets_of(site)) as seen:
+        outcome = site.moorage("backup", "run")
+    assert outcome.status == 0, outcome.text
+    assert seen == []
+    assert not [secret for secret in secrets_of(site) if secret in outcome.text]
+    newest = backups(site)[0]
+    assert (newest["state"], newest["store"], newest["rows"] > 0, newest["files"] > 0) == ("good", "disk", True, True)
+    shown = json.loads(site.must("--json", "backup", "show", newest["id"]).output)
+    checks = {check["name"] for check in shown[0]["verdict"]["checks"]}
+    assert {"sha256", "rows", "amcheck", "volume files"} <= {name.partition(" of ")[0] for name in checks} | checks
+    status = json.loads(site.must("--json", "status").output)
+    assert status["backups"]["good"]
+    assert status["backups"]["last"]["stores"][0]["good"] >= 1
+
+
+def test_what_was_deleted_comes_back_with_its_files_and_an_undo_takes_it_back(site: Site) -> None:
+    number = note(site, "to be lost", private="only with the key")
+    content = random.Random(2).randbytes(50_000)
+    place = attach(site, number, "b.bin", content)
+    newest = run(site)
+    assert site.request("DELETE", f"/api/notes/{number}").status in (200, 204)
+    later = note(site, "written after the backup")
+    assert "to be lost" not in titles(site)
+
+    outcome = site.moorage("backup", "restore", "--yes")
+    assert outcome.status == 0, outcome.text
+    assert "to be lost" in titles(site)
+    assert "written after the backup" not in titles(site)
+    assert site.request("GET", f"/api/notes/{number}").json()["private"] == "only with the key"
+    assert site.request("GET", place).body == content
+    assert f"--undo {newest['id']}" in outcome.text
+
+    undone = site.moorage("backup", "restore", "--undo", "--yes")
+    assert undone.status == 0, undone.text
+    assert "written after the backup" in titles(site)
+    assert site.request("GET", f"/api/notes/{later}").status == 200
+    assert site.moorage("backup", "restore", "--discard", newest["id"], "--yes").status == 0
+    assert sql(site, "SELECT count(*) FROM pg_database WHERE datname LIKE 'notes\\_\\_%'") == "0"
+    assert site.moorage("plan").status == 0
+
+
+def test_one_flipped_byte_in_the_store_is_never_good(site: Site) -> None:
+    note(site, "damaged in the store")
+    newest = run(site)
+    packs = sorted((store_of(site) / "restic" / "data").rglob("*"), key=lambda path: path.stat().st_mtime)
+    files = [path for path in packs if path.is_file()]
+    originals = {path: path.read_bytes() for path in files}
+    for path, content in originals.items():
+        damaged = bytearray(content)
+        damaged[len(damaged) // 2] ^= 1
+        path.chmod(0o600)
+        path.write_bytes(bytes(damaged))
+    try:
+        outcome = site.moorage("backup", "drill", newest["id"])
+        assert outcome.status in (32, 33), outcome.text
+        assert site.moorage("backup", "verify").status == 32
+    finally:
+        for path, content in originals.items():
+            path.write_bytes(content)
+    assert site.moorage("backup", "drill", newest["id"]).status == 0
+
+
+def test_an_edited_record_is_no_backup(site: Site) -> None:
+    newest = run(site)
+    record = store_of(site) / "backups" / f"{newest['id']}.record.json"
+    original = record.read_bytes()
+    record.chmod(0o600)
+    record.write_bytes(original.replace(b'"rows"', b'"rowz"').replace(b'"bytes": ', b'"bytes": 1'))
+    try:
+        found = next(item for item in backups(site) if item["id"] == newest["id"])
+        assert found["state"] == "unproven"
+        assert "changed after it was written" in found["reason"]
+        assert site.moorage("backup", "restore", newest["id"], "--yes").status != 0
+    finally:
+        record.write_bytes(original)
+
+
+def test_a_dump_of_the_classic_script_is_imported(site: Site, tmp_path: Path) -> None:
+    note(site, "in the old dump")
+    dump = subprocess.run(
+        ["docker", "exec", site.container("postgres"), "pg_dump", "-U", "postgres", "notes"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    file = tmp_path / "dump.sql.gz"
+    file.write_bytes(gzip.compress(dump))
+    note(site, "not in the old dump")
+    outcome = site.moorage("backup", "import", str(file), "--yes")
+    assert outcome.status == 0, outcome.text
+    assert "in the old dump" in titles(site)
+    assert "not in the old dump" not in titles(site)
+    cut = tmp_path / "cut.sql.gz"
+    cut.write_bytes(file.read_bytes()[:-200])
+    refused = site.moorage("backup", "import", str(cut), "--yes")
+    assert refused.status == 33, refused.text
+    assert "in the old dump" in titles(site)
+
+
+def test_an_export_is_plain_files(site: Site, tmp_path: Path) -> None:
+    newest = run(site)
+    site.must("backup", "export", "--into", str(tmp_path / "out"))
+    folder = tmp_path / "out" / newest["id"]
+    assert (folder / "RESTORE.md").is_file()
+    assert (folder / "dump" / "manifest.json").is_file()
+    assert (folder / "deployment" / "moorage.yaml").is_file()
+    assert list((folder / "volumes").iterdir())
+
+
+def test_a_full_disk_of_the_store_is_no_backup_and_takes_none_away(site: Site) -> None:
+    before = [item["id"] for item in backups(site) if item["state"] == "good"]
+    store = store_of(site)
+    store.parent.chmod(0o500)
+    docker("run", "--rm", "-v", f"{store}:/store", "busybox:stable", "chmod", "0500", "/store/backups")
+    try:
+        assert site.moorage("backup", "list").status == 0
+    finally:
+        docker("run", "--rm", "-v", f"{store}:/store", "busybox:stable", "chmod", "0700", "/store/backups")
+        store.parent.chmod(0o700)
+    assert [item["id"] for item in backups(site) if item["state"] == "good"] == before
