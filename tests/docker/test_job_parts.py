@@ -1,0 +1,59 @@
+"""The parts of the backup job inside its own image, with the programs that it has there: one container per file."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import tools
+
+ROOT = Path(__file__).parents[2]
+JOB = ROOT / "tests" / "job"
+# The newest and the oldest programs that a job image has: trixie's and bookworm's.
+BASES = ("postgres:17", "postgres:15")
+pytestmark = pytest.mark.docker
+
+
+def _built(base: str) -> str:
+    tag = f"moorage-test/job:{base.replace(':', '-')}"
+    command = ["docker", "build", "--quiet", "--tag", tag, "--build-arg", f"BASE={base}", str(JOB)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return tag
+
+
+@pytest.fixture(scope="module", params=BASES)
+def image(request: pytest.FixtureRequest, engine: None) -> str:
+    """The job image with pytest, made anew where its recipe or its base changed."""
+    return _built(request.param)
+
+
+def _options_of(file: Path) -> list[str]:
+    """What a file wants of `docker run`, from its line `# docker run: …`."""
+    found = re.search(r"^# docker run: (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1].split() if found else []
+
+
+@pytest.mark.parametrize("file", sorted(JOB.glob("test_*.py")), ids=lambda file: file.stem)
+def test_inside_the_job_image(image: str, file: Path) -> None:
+    mounts = {
+        ROOT / "installer": "/opt/moorage",
+        ROOT / "tests": "/tests",
+        tools.fetch("rclone"): "/usr/local/bin/rclone",
+    }
+    volumes = [word for source, target in mounts.items() for word in ("--volume", f"{source}:{target}:ro")]
+    program = [
+        "python3",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        f"/tests/job/{file.name}",
+    ]
+    command = ["docker", "run", "--rm", "--pull", "never", *volumes, *_options_of(file), image, *program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
