@@ -1,0 +1,201 @@
+"""A running cluster that archives into stores, with everything that the physical path needs. Nothing of it is a fake."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from moorage.backups.keys import derived_key
+from moorage.backups.physical.pgbackrest import PgBackRest
+from moorage.backups.physical.settings import BucketKeys, Configuration, configuration, postgres_parameters
+from moorage.backups.plan import BackupPlan, DatabasePlan, PhysicalPlan, StorePlan
+from moorage.sensitive import reveal
+
+KEY = bytes(range(32))
+STANZA = "demo"
+
+
+def now() -> datetime:
+    """With the zone, as the job has it."""
+    return datetime.now(timezone.utc)
+
+
+def written(content: Configuration) -> str:
+    """The file as `targets.pgbackrest` writes it; the job's image has no Jinja."""
+    general = [f"{option.name}={reveal(option.value)}" for option in content.general]
+    cluster = [f"{option.name}={reveal(option.value)}" for option in content.cluster]
+    return "\n".join(["[global]", *general, "", f"[{content.stanza}]", *cluster, ""])
+
+
+class Cluster:
+    """Postgres in a folder of its own, and an engine for it."""
+
+    def __init__(
+        self, folder: Path, stores: Sequence[StorePlan] = (), keys: dict[str, BucketKeys] | None = None
+    ) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.socket = folder / "socket"
+        self.configuration = folder / "pgbackrest.conf"
+        self.stores = tuple(stores) or (StorePlan("local", directory=str(folder / "stores" / "local")),)
+        self.keys = keys or {}
+        self.socket.mkdir(parents=True)
+        for store in self.stores:
+            if store.directory:
+                (Path(store.directory) / "demo" / "pgbackrest").mkdir(parents=True, exist_ok=True)
+        self.configure()
+        self._begin()
+        self.engine = PgBackRest(self.plan)
+
+    @property
+    def repository(self) -> Path:
+        """The first store's part of pgBackRest."""
+        return Path(self.stores[0].directory) / "demo" / "pgbackrest"
+
+    @property
+    def plan(self) -> BackupPlan:
+        """What the job would be told."""
+        major = int(
+            subprocess.run(["postgres", "-V"], capture_output=True, text=True, check=True)
+            .stdout.split()[2]
+            .split(".")[0]
+        )
+        return BackupPlan(
+            project="demo",
+            deployment_id="0123456789ab",
+            environment="compose",
+            target="compose",
+            moorage="0",
+            work=str(self.folder / "work"),
+            recovery_key_file="",
+            stores=self.stores,
+            database=DatabasePlan(str(self.socket), 5432, "app", ("app",), major, cluster_folder=str(self.data)),
+            physical=PhysicalPlan(STANZA, str(self.configuration), tuple(store.name for store in self.stores)),
+        )
+
+    def configure(self, key: bytes = KEY, queue_bytes: int = 64 * 2**20, stores: Sequence[StorePlan] = ()) -> None:
+        """Write pgBackRest's file."""
+        content = configuration(
+            stanza=STANZA,
+            stores=tuple(stores) or self.stores,
+            project="demo",
+            passphrase=derived_key(key, "pgbackrest"),
+            bucket_keys=self.keys,
+            cluster_folder=str(self.data),
+            socket_folder=str(self.socket),
+            port=5432,
+            user="app",
+            queue_bytes=queue_bytes,
+            parallel=2,
+        )
+        self.configuration.write_text(written(content))
+        self.configuration.chmod(0o640)
+
+    def _begin(self) -> None:
+        initdb = ["initdb", "-D", str(self.data), "-U", "app", "--data-checksums", "-A", "trust", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True)
+        parameters = {
+            **postgres_parameters(STANZA, str(self.configuration)),
+            "unix_socket_directories": str(self.socket),
+            "listen_addresses": "",
+            "max_wal_size": "64MB",
+            "min_wal_size": "32MB",
+            "shared_buffers": "32MB",
+        }
+        lines = [f"{name} = '{value}'" for name, value in parameters.items()]
+        with (self.data / "postgresql.conf").open("a") as stream:
+            stream.write("\n".join([*lines, ""]))
+        self.start()
+        with self.connect("postgres") as connection:
+            connection.execute("create database app")
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        log = str(self.folder / "server.log")
+        subprocess.run(["pg_ctl", "-D", str(self.data), "-l", log, "-w", "start"], check=True, capture_output=True)
+
+    def stop(self) -> None:
+        """Stop at once, whatever state it is in."""
+        subprocess.run(["pg_ctl", "-D", str(self.data), "-m", "immediate", "stop"], check=False, capture_output=True)
+
+    def connect(self, name: str = "app") -> psycopg.Connection[Any]:
+        """A connection that commits every statement."""
+        return psycopg.connect(host=str(self.socket), dbname=name, user="app", autocommit=True)
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements; the rows of the last one."""
+        with self.connect() as connection:
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def check(self, **options: bool) -> None:
+        """What every night begins with."""
+        with self.connect() as connection:
+            self.engine.check(connection, **options)
+
+    def health(self, store: str = "local") -> Any:
+        """How far the log is."""
+        with self.connect() as connection:
+            return self.engine.health(store, connection, now())
+
+    def mark(self) -> Any:
+        """A moment to recover to."""
+        with self.connect() as connection:
+            return self.engine.mark(connection)
+
+    def switch(self) -> None:
+        """Let the server archive the segment that it writes, and wait for it."""
+        # A switch does nothing where nothing was written since the last one.
+        (name,) = self.run("select txid_current()", "select pg_walfile_name(pg_switch_wal())")[0]
+        deadline = time.monotonic() + 30
+        while self.run("select coalesce(max(last_archived_wal), '') from pg_stat_archiver")[0][0] < name:
+            assert time.monotonic() < deadline, (self.folder / "server.log").read_text()[-2000:]
+            time.sleep(0.1)
+
+    def other_engine(self, **changes: Any) -> PgBackRest:
+        """An engine for a changed plan."""
+        return PgBackRest(replace(self.plan, **changes))
+
+
+@contextlib.contextmanager
+def cluster_in(
+    folder: Path, stores: Sequence[StorePlan] = (), keys: dict[str, BucketKeys] | None = None
+) -> Iterator[Cluster]:
+    """A cluster for a while."""
+    cluster = Cluster(folder, stores, keys)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def flip(file: Path, at: int | None = None) -> None:
+    """Change one bit of a file, in its middle unless told where."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 if at is None else at] ^= 0x10
+    file.chmod(0o640)
+    file.write_bytes(bytes(content))
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of a program and all its children."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def recovered_rows(server: DatabasePlan, query: str) -> list[tuple[Any, ...]]:
+    """Ask a recovered server."""
+    with psycopg.connect(host=server.host, port=server.port, user=server.user, dbname="app") as connection:
+        return connection.execute(query.encode()).fetchall()
