@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from moorage.backups import heartbeat, metrics, pruning
+from moorage.backups import heartbeat, metrics, physical_night, pruning
 from moorage.backups.drilling import DrillResult, read_result
 from moorage.backups.failures import BackupError, RowsDiffer, Unfinished
 from moorage.backups.job_context import Job
@@ -26,7 +26,7 @@ def conclude(job: Job) -> int:
         night = job.workplace.write(_concluded(job, night))
         is_good = night.failure is None and bool(night.published)
         if is_good and not night.is_repeat:
-            night = _prune(job, night)
+            night = _expire(job, _prune(job, night))
         job.workplace.clean()
         night = job.workplace.write(replace(night, phase="done"))
         failure = night.first_failure
@@ -93,6 +93,18 @@ def _prune(job: Job, night: Night) -> Night:
                 job.report.warning(f"store {outcome.name} could not be pruned")
         outcomes.append(outcome)
     return replace(night, stores=tuple(outcomes))
+
+
+def _expire(job: Job, night: Night) -> Night:
+    """The physical path lets nothing go while it is not well itself."""
+    if night.physical_failure is not None or not night.physical:
+        return night
+    try:
+        physical_night.expire(job)
+    except (BackupError, OSError) as error:
+        job.report.warning("the physical backups could not be pruned")
+        return replace(night, physical_failure=failure_of(error))
+    return night
 
 
 def _tell(job: Job, night: Night, failure: Failure | None) -> None:

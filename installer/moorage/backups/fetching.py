@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from moorage.backups import physical_night
 from moorage.backups.failures import BackupError, Damaged, NoSuchBackup, RestoreFailed
 from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
@@ -35,7 +36,9 @@ def fetch_for_drill(job: Job, night: Night) -> Night:
     folder = job.workplace.drill_folder(night.id)
     job.report.step(f"fetching it back from {name}")
     fetch(job, opened, record, folder / "input", with_samples=True)
-    _give_to_drill(folder)
+    physical_night.fetch(job, night, folder)
+    _give_to_drill(folder / "input")
+    _give_to_drill(folder, only_itself=True)
     return job.workplace.write(replace(night, phase="drill"))
 
 
@@ -91,8 +94,12 @@ def _move(source: Path, target: Path, record: Record) -> None:
     source.rename(target)
 
 
-def _give_to_drill(folder: Path) -> None:
+def _give_to_drill(folder: Path, *, only_itself: bool = False) -> None:
+    """Whoever proves it owns it; what pgBackRest fetched has that owner already."""
     if os.geteuid() != 0:
+        return
+    if only_itself:
+        os.chown(folder, DRILL_USER, DRILL_USER)
         return
     for root, _, names in os.walk(folder):
         os.chown(root, DRILL_USER, DRILL_USER)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from moorage import __version__
-from moorage.backups import fetching, room, volumes
+from moorage.backups import fetching, physical_night, room, volumes
 from moorage.backups.failures import BackupError
 from moorage.backups.files import seal_files
 from moorage.backups.job_context import Job, OpenStore
@@ -55,7 +55,7 @@ def _take(job: Job, night: Night) -> Night:
     if not night.published:
         failure = night.first_failure
         raise BackupError("no store took tonight's backup" + (f": {failure.reason}" if failure else ""))
-    return fetching.fetch_for_drill(job, night)
+    return fetching.fetch_for_drill(job, physical_night.take(job, night))
 
 
 def _dump(job: Job, night: Night) -> Manifest:

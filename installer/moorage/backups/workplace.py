@@ -41,7 +41,8 @@ class StoreOutcome:
 class Night:
     """The journal of a night. `failure` is the first one of a phase; `drill_store` is the store that is proven.
 
-    `is_repeat` says that an older backup is proven again, so that nothing of it is new.
+    `is_repeat` says that an older backup is proven again, so that nothing of it is new. `physical` are store and label
+    of the physical backups, `mark_at` and `mark_wal` the moment that the drill recovers them to.
     """
 
     id: str
@@ -51,6 +52,10 @@ class Night:
     failure: Failure | None = None
     drill_store: str = ""
     is_repeat: bool = False
+    physical: tuple[tuple[str, str], ...] = ()
+    mark_at: str = ""
+    mark_wal: str = ""
+    physical_failure: Failure | None = None
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -59,8 +64,8 @@ class Night:
 
     @property
     def first_failure(self) -> Failure | None:
-        """What the night's exit status is taken from: a phase before a store."""
-        failures = [self.failure, *(store.failure for store in self.stores)]
+        """What the night's exit status is taken from: a phase before a store, and that before point-in-time recovery."""
+        failures = [self.failure, *(store.failure for store in self.stores), self.physical_failure]
         return next((failure for failure in failures if failure is not None), None)
 
 
@@ -131,8 +136,10 @@ class Workplace:
             stores = tuple(
                 StoreOutcome(item["name"], item["snapshot"], _failure(item["failure"])) for item in data.pop("stores")
             )
-            return Night(**data, stores=stores, failure=_failure(failure))
-        except (KeyError, TypeError):
+            physical = tuple((store, label) for store, label in data.pop("physical"))
+            later = _failure(data.pop("physical_failure"))
+            return Night(**data, stores=stores, failure=_failure(failure), physical=physical, physical_failure=later)
+        except (KeyError, TypeError, ValueError):
             raise Unfinished(
                 "the journal of the last night is of another version", "the next night begins anew"
             ) from None

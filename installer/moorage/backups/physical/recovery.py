@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from moorage import process
 from moorage.backups.failures import RestoreFailed, WalGap, WrongVersion
 from moorage.backups.physical.commands import as_owner
-from moorage.backups.physical.engine import Restored
 from moorage.backups.physical.folders import make_owned
 from moorage.backups.plan import DatabasePlan
 
@@ -38,6 +37,20 @@ _SETTINGS_OF_RECOVERY = (
 )  # fmt: skip
 
 
+class ClusterFiles(Protocol):
+    """Restored files in a new folder, and the log when it was fetched beside them (else it is asked of the store)."""
+
+    @property
+    def data(self) -> Path:
+        """The cluster."""
+        ...
+
+    @property
+    def wal(self) -> Path | None:
+        """The log."""
+        ...
+
+
 @dataclass(frozen=True)
 class Recovered:
     """A promoted server: how to reach it, where recovery stopped in its own words, its newest transaction, seconds."""
@@ -50,7 +63,7 @@ class Recovered:
 
 @contextmanager
 def recovered_server(
-    restored: Restored,
+    restored: ClusterFiles,
     database: DatabasePlan,
     *,
     is_drill: bool,
@@ -92,7 +105,7 @@ def _refuse_other_files(data: Path, database: DatabasePlan) -> None:
 
 
 def _start(
-    restored: Restored, runtime: Path, *, is_drill: bool, parameters: Mapping[str, str], log: IO[bytes]
+    restored: ClusterFiles, runtime: Path, *, is_drill: bool, parameters: Mapping[str, str], log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     (runtime / "hba.conf").write_text("local all all trust\n", encoding="utf-8")
     (runtime / "postgresql.conf").write_text("", encoding="utf-8")

@@ -1,0 +1,92 @@
+"""The physical path's part of a night: a backup in each of its stores, and what the drill needs to prove one."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from moorage.backups.failures import BackupError
+from moorage.backups.job_context import Job
+from moorage.backups.physical.engine import PhysicalBackup, RecoveryMark
+from moorage.backups.physical.pgbackrest import PgBackRest
+from moorage.backups.physical.recovery import Recovered, recovered_server
+from moorage.backups.plan import DatabasePlan
+from moorage.backups.postgres.connections import connect
+from moorage.backups.workplace import Night, failure_of
+
+FOLDER = "physical"
+LABEL_FILE = "label"
+
+
+@dataclass(frozen=True)
+class FetchedCluster:
+    """What `fetch` left for the drill."""
+
+    data: Path
+    wal: Path
+
+
+def take(job: Job, night: Night) -> Night:
+    """Back the cluster up into every store of the physical path.
+
+    A failure is told and stands in the journal: the night ends with it, and the dump is good all the same.
+    """
+    plan, database = job.plan.physical, job.plan.database
+    if plan is None or database is None:
+        return night
+    engine = PgBackRest(job.plan)
+    try:
+        with connect(database, database.maintenance) as connection:
+            engine.check(connection)
+            made = []
+            for store in plan.stores:
+                job.report.step(f"backing the cluster up into {store}")
+                made.append(engine.backup(store, job.now()))
+                job.report.done(f"{made[-1].kind} backup {made[-1].label}: {made[-1].added_bytes} bytes new")
+            mark = engine.mark(connection)
+    except BackupError as error:
+        job.report.warning(f"point-in-time recovery: {error.message}")
+        return job.workplace.write(replace(night, physical_failure=failure_of(error)))
+    return job.workplace.write(
+        replace(
+            night,
+            physical=tuple((backup.store, backup.label) for backup in made),
+            mark_at=mark.at.isoformat(),
+            mark_wal=mark.wal,
+        )
+    )
+
+
+def fetch(job: Job, night: Night, folder: Path) -> None:
+    """The physical backup and its log out of its first store, for the drill."""
+    if not night.physical:
+        return
+    store, label = night.physical[0]
+    job.report.step(f"fetching the cluster back from {store}")
+    mark = RecoveryMark(datetime.fromisoformat(night.mark_at), night.mark_wal)
+    PgBackRest(job.plan).fetch(store, folder / FOLDER, label, mark)
+    (folder / LABEL_FILE).write_text(f"{label}\n", encoding="utf-8")
+
+
+def recovered(folder: Path, database: DatabasePlan) -> AbstractContextManager[Recovered]:
+    """The fetched cluster as a server that nobody else reaches; the drill needs neither the store nor a secret."""
+    data, wal = folder / FOLDER / "data", folder / FOLDER / "wal"
+    return recovered_server(FetchedCluster(data, wal), database, is_drill=True)
+
+
+def expire(job: Job) -> None:
+    """Let go what the physical path's retention does not ask for, in every store that this key may delete in."""
+    if job.plan.physical is None:
+        return
+    engine = PgBackRest(job.plan)
+    for store in job.plan.physical.stores:
+        if job.plan.store(store).may_delete:
+            removed = engine.expire(store, _bad(engine.backups(store))).removed
+            if removed:
+                job.report.done(f"store {store}: {len(removed)} physical backups given up")
+
+
+def _bad(backups: tuple[PhysicalBackup, ...]) -> list[str]:
+    return [backup.label for backup in backups if backup.is_corrupt]
