@@ -28,10 +28,11 @@ def named_failure(path: Path) -> Iterator[None]:
 def replace_file(path: Path, content: bytes, mode: int, owner: int | None = None) -> None:
     """Replace one file, whole or not at all; its folder is made when missing, its name lasts after `sync_folder`."""
     with named_failure(path):
-        _replace_file(path, content, mode, owner)
+        place_file(path, content, mode, owner)
 
 
-def _replace_file(path: Path, content: bytes, mode: int, owner: int | None) -> None:
+def place_file(path: Path, content: bytes, mode: int, owner: int | None = None) -> None:
+    """Like `replace_file`, but raises the OSError itself, for callers who tell its reasons apart."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.", suffix=_UNFINISHED)
     try:
@@ -112,6 +113,11 @@ def remove_empty_folders(folder: Path) -> None:
     if is_real_folder(folder):
         for root, _, _ in os.walk(folder, topdown=False):
             Path(root).rmdir()
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether it is a file that a killed process had begun to write, or that somebody writes just now."""
+    return path.name.endswith(_UNFINISHED)
 
 
 def remove_unfinished(folders: Iterable[Path]) -> None:

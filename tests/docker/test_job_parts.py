@@ -38,10 +38,12 @@ def _options_of(file: Path) -> list[str]:
 
 @pytest.mark.parametrize("file", sorted(JOB.glob("test_*.py")), ids=lambda file: file.stem)
 def test_inside_the_job_image(image: str, file: Path) -> None:
+    rclone = tools.fetch("rclone")
     mounts = {
         ROOT / "installer": "/opt/moorage",
         ROOT / "tests": "/tests",
-        tools.fetch("rclone"): "/usr/local/bin/rclone",
+        rclone: "/usr/local/bin/rclone",
+        rclone.parent: f"/root/.cache/moorage-tests/wheels/{rclone.parent.name}",
     }
     volumes = [word for source, target in mounts.items() for word in ("--volume", f"{source}:{target}:ro")]
     program = [

@@ -1,4 +1,4 @@
-"""How far long work is, told to whoever waits for it."""
+"""How long work tells how far it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called now and then; `done` and `total` are bytes, `total` may be an estimate."""
+    """Called now and then with bytes done, bytes in all (0 while that is unknown), and what is being worked at."""
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        """Tell."""
+        """Take note; it must return quickly."""
