@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from moorage.backups.failures import ForeignStore, NoSuchBackup, Tampered, WrongKey
 from moorage.backups.records import SCHEMA, Record, StoredBackup, Verdict, is_id, read_record, read_verdict
@@ -15,8 +16,9 @@ from moorage.backups.stores.base import MARKER_KEY, RESTIC_FOLDER, Store
 from moorage.sensitive import Sensitive
 
 _FOLDER = "backups/"
-Kind = Literal["record", "verdict", "expired"]
-_KINDS: tuple[Kind, ...] = ("record", "verdict", "expired")
+_RECORD, _EXPIRED = "record.json", "expired.json"
+# A drill may be repeated, and what was written stays: verdicts are numbered, clocks have no say in which one counts.
+_VERDICT = re.compile(r"verdict-(\d{4})\.json")
 
 
 @dataclass(frozen=True)
@@ -97,27 +99,30 @@ class Catalogue:
 
     def add_record(self, record: Record) -> None:
         """Write down a backup whose snapshot is in the store."""
-        self._add(record.id, "record", record.as_data())
+        self._add(record.id, _RECORD, record.as_data())
 
     def add_verdict(self, verdict: Verdict) -> None:
-        """Write down how the drill of a backup ended."""
-        self._add(verdict.id, "verdict", verdict.as_data())
+        """Write down how a drill of a backup ended; of several the last one counts."""
+        there = [_VERDICT.search(key) for key in self._store.keys(f"{_key(verdict.id, 'verdict-')}")]
+        number = 1 + max((int(found[1]) for found in there if found), default=0)
+        self._add(verdict.id, f"verdict-{number:04}.json", verdict.as_data())
 
     def give_up(self, backup_id: str) -> None:
         """Say that a backup is no longer one; do this before its snapshot is removed."""
-        self._add(backup_id, "expired", {"id": backup_id, **self._marker_data()})
+        self._add(backup_id, _EXPIRED, {"id": backup_id, **self._marker_data()})
 
     def forget(self, backup_id: str) -> None:
         """Remove the small files of a backup that was given up, once its snapshot is gone; the tombstone goes last."""
-        if self._store.get(_key(backup_id, "expired")) is None:
+        if self._store.get(_key(backup_id, _EXPIRED)) is None:
             # A killed run may have removed it all already.
             if self._store.keys(f"{_FOLDER}{backup_id}."):
                 raise NoSuchBackup(f"backup {backup_id} was not given up, so it is not removed")
             return
-        for kind in _KINDS:
-            self._store.delete(_key(backup_id, kind))
+        keys = self._store.keys(f"{_FOLDER}{backup_id}.")
+        for key in sorted(keys, key=lambda key: key == _key(backup_id, _EXPIRED)):
+            self._store.delete(key)
 
-    def _add(self, backup_id: str, kind: Kind, data: dict[str, Any]) -> None:
+    def _add(self, backup_id: str, kind: str, data: dict[str, Any]) -> None:
         self._store.put(_key(backup_id, kind), signed(data, self._key))
 
     def _marker_data(self) -> dict[str, Any]:
@@ -125,14 +130,15 @@ class Catalogue:
 
     def _stored(self, backup_id: str, rests: set[str]) -> StoredBackup:
         """One entry, whatever lies there; what can't be read becomes its `problem`."""
-        if not is_id(backup_id) or rests - {f"{kind}.json" for kind in _KINDS}:
+        verdicts = sorted(rest for rest in rests if _VERDICT.fullmatch(rest))
+        if not is_id(backup_id) or rests - {_RECORD, _EXPIRED, *verdicts}:
             return StoredBackup(
                 backup_id, None, problem=f"{_FOLDER}{backup_id}.{sorted(rests)[-1]} is no file of moorage"
             )
         problems: list[str] = []
-        is_expired = self._read(backup_id, "expired", dict, problems) is not None
-        verdict = self._read(backup_id, "verdict", read_verdict, problems)
-        record = self._read(backup_id, "record", read_record, problems)
+        is_expired = self._read(backup_id, _EXPIRED, dict, problems) is not None
+        verdict = self._read(backup_id, verdicts[-1], read_verdict, problems) if verdicts else None
+        record = self._read(backup_id, _RECORD, read_record, problems)
         if record is not None and Marker(record.project, record.deployment_id) != self._marker:
             problems.append(
                 f"the record of {backup_id} is that of {_named(Marker(record.project, record.deployment_id))}"
@@ -142,25 +148,25 @@ class Catalogue:
             problems.append(f"the record of {backup_id} is missing")
         return StoredBackup(backup_id, record, verdict, is_expired, "; ".join(problems))
 
-    def _read(self, backup_id: str, kind: Kind, shape: Callable[[dict[str, Any]], Any], problems: list[str]) -> Any:
+    def _read(self, backup_id: str, kind: str, shape: Callable[[dict[str, Any]], Any], problems: list[str]) -> Any:
         """A signed file of a backup, None where there is none or it can't be trusted, which is noted in `problems`."""
         content = self._store.get(_key(backup_id, kind))
         if content is None:
             return None
         try:
-            data = verified(content, self._key, f"{backup_id}.{kind}.json")
+            data = verified(content, self._key, f"{backup_id}.{kind}")
             if data.get("id") != backup_id:
-                raise Tampered(f"{backup_id}.{kind}.json is that of {data.get('id')!r}")
+                raise Tampered(f"{backup_id}.{kind} is that of {data.get('id')!r}")
             return shape(data)
         except Tampered as error:
             problems.append(error.message)
             return None
 
 
-def _key(backup_id: str, kind: Kind) -> str:
+def _key(backup_id: str, kind: str) -> str:
     if not is_id(backup_id):
         raise NoSuchBackup(f"`{backup_id}` is no id of a backup", "`moorage backup list` shows them")
-    return f"{_FOLDER}{backup_id}.{kind}.json"
+    return f"{_FOLDER}{backup_id}.{kind}"
 
 
 def _newest_last(item: StoredBackup) -> tuple[int, str]:

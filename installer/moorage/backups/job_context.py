@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from moorage.backups.catalogue import Catalogue
-from moorage.backups.failures import BackupError, ForeignStore, WrongKey
+from moorage.backups.failures import BackupError, WrongKey
 from moorage.backups.keys import derived_key
 from moorage.backups.plan import BackupPlan, StorePlan
 from moorage.backups.report import Report
@@ -78,16 +78,7 @@ class Job:
         """A store for writing: ours, or made ours when this host never used it. Raises ForeignStore."""
         opened = self.open(plan)
         known = plan.name in self.workplace.known_stores().names
-        try:
-            opened.catalogue.claim(create=not known)
-        except ForeignStore as error:
-            if known and plan.kind == "directory" and not opened.store.get("store.json"):
-                raise ForeignStore(
-                    f"store {plan.name}: {error.message}",
-                    "is its disk mounted? If the store was emptied on purpose, take it out of moorage.yaml, `moorage up`, "
-                    "and put it in again under another name",
-                ) from None
-            raise
+        opened.catalogue.claim(create=not known)
         self.workplace.remember_store(plan.name)
         return opened
 
