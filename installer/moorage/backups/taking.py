@@ -53,9 +53,17 @@ def _take(job: Job, night: Night) -> Night:
     # The drill proves what a store gives back; the original only takes the room that it needs.
     shutil.rmtree(job.workplace.staged(night.id))
     if not night.published:
-        failure = night.first_failure
-        raise BackupError("no store took tonight's backup" + (f": {failure.reason}" if failure else ""))
+        raise _untaken(night)
     return fetching.fetch_for_drill(job, physical_night.take(job, night))
+
+
+def _untaken(night: Night) -> BackupError:
+    """That no store has it, with the first one's reason and status."""
+    failure = night.first_failure
+    assert failure is not None
+    error = BackupError(f"no store took tonight's backup: {failure.reason}", failure.hint)
+    error.exit_status = failure.exit_status
+    return error
 
 
 def _dump(job: Job, night: Night) -> Manifest:

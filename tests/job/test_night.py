@@ -1,0 +1,293 @@
+"""Whole nights with a real Postgres, real restic and a real store: good ones, and each kind of bad one."""
+
+# docker run: --user 999:999 --tmpfs /volumes:mode=1777 --tmpfs /small:mode=1777,size=48m --tmpfs /tmp:mode=1777,exec
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from moorage.backups import pruning
+from moorage.backups.plan import AssertionPlan, DatabasePlan, StorePlan
+from moorage.backups.postgres.connections import connect
+from moorage.backups.retention import RetentionPolicy
+from moorage.recovery_key import make_recovery_key
+from tests.job.live_server import execute, live_server, make_database
+from tests.job.night_site import NightSite, new_site
+
+SCRIPT = """
+CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text NOT NULL);
+INSERT INTO notes (body) SELECT repeat(md5(n::text), 20) FROM generate_series(1, 3000) AS n;
+"""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabasePlan]:
+    with live_server(tmp_path_factory.mktemp("live")) as server:
+        yield make_database(server, "notes", SCRIPT)
+
+
+@pytest.fixture
+def site(tmp_path: Path, database: DatabasePlan) -> NightSite:
+    return new_site(tmp_path, database)
+
+
+def test_a_good_night(site: NightSite) -> None:
+    assert site.night() == 0, site.said
+    (backup,) = site.backups()
+    assert backup.state == "good"
+    assert backup.record is not None
+    assert backup.verdict is not None
+    assert backup.record.databases == (("notes", 1, 3000),)
+    assert (backup.record.volumes[0].files, len(backup.record.samples)) == (30, 20)
+    assert all(check.passed for check in backup.verdict.checks)
+    assert len(backup.verdict.checks) >= 6
+    assert not list((site.folder / "work" / "drill").iterdir())
+    assert not list((site.folder / "work" / "staging").iterdir())
+
+
+def test_the_second_night_is_small_and_counts_on(site: NightSite) -> None:
+    assert [site.night(), site.night()] == [0, 0]
+    newest, first = (backup.record for backup in site.backups())
+    assert newest is not None
+    assert first is not None
+    assert (newest.sequence, first.sequence) == (2, 1)
+    assert newest.added_bytes < first.added_bytes
+
+
+def flip(place: Path) -> None:
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(bytes(content))
+
+
+def biggest(folder: Path) -> Path:
+    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "added"])
+def test_a_damaged_dump_is_never_good(site: NightSite, damage: str) -> None:
+    def between() -> None:
+        dump = site.fetched() / "dump"
+        place = biggest(dump)
+        if damage == "flipped":
+            flip(place)
+        elif damage == "cut":
+            place.write_bytes(place.read_bytes()[: place.stat().st_size // 2])
+        elif damage == "gone":
+            place.unlink()
+        else:
+            (dump / "more").write_text("x")
+
+    assert site.night(between) == 32, site.said
+    assert site.states() == ["bad"]
+
+
+def test_a_volume_file_that_came_back_changed_is_never_good(site: NightSite) -> None:
+    assert site.night(lambda: flip(biggest(site.fetched() / "samples"))) == 34, site.said
+    assert site.states() == ["bad"]
+
+
+def test_an_answer_that_is_not_true_is_never_good(site: NightSite) -> None:
+    question = AssertionPlan("many", "notes", "SELECT count(*) > 1000000 FROM notes")
+    site.plan = replace(site.plan, assertions=(question,))
+    assert site.night() == 35, site.said
+    assert site.states() == ["bad"]
+
+
+def test_ten_failing_nights_take_no_good_backup_away(site: NightSite) -> None:
+    site.plan = replace(site.plan, stores=(replace(site.plan.stores[0], retention=RetentionPolicy(2, 0, 0, 2)),))
+    assert [site.night(), site.night()] == [0, 0]
+    plan = site.plan
+    site.plan = replace(plan, assertions=(AssertionPlan("never", "notes", "SELECT false"),))
+    assert [site.night() for _ in range(10)] == [35] * 10
+    assert site.states().count("good") == 2
+    site.plan = plan
+    assert site.night() == 0
+    # Now what failed may go, three of the newest stay for a look; restic has just what the records say.
+    assert site.states() == ["good", "bad", "bad", "bad", "good"]
+    assert site.snapshots() == 5
+
+
+def test_a_drill_that_is_killed_leaves_the_backup_unproven_and_it_can_be_proven_later(site: NightSite) -> None:
+    from moorage.backups.concluding import conclude
+    from moorage.backups.drilling import drill
+    from moorage.backups.repeating import fetch_again
+    from moorage.backups.taking import take
+
+    take(site.job())
+    assert site.phase(lambda: conclude(site.job())) == 38
+    assert site.states() == ["unproven"]
+    fetch_again(site.job(), "")
+    drill(site.plan, site.job().report)
+    assert conclude(site.job()) == 0
+    assert site.states() == ["good"]
+
+
+def test_another_recovery_key_is_refused_and_changes_nothing(site: NightSite) -> None:
+    assert site.night() == 0
+    key = Path(site.plan.recovery_key_file)
+    original = key.read_text()
+    key.write_text(make_recovery_key(bytes(32)) + "\n")
+    assert site.night() == 30, site.said
+    key.write_text(original)
+    assert site.states() == ["good"]
+    assert site.night() == 0
+
+
+def test_a_disk_that_is_not_mounted_is_not_an_empty_store(site: NightSite) -> None:
+    assert site.night() == 0
+    store = site.folder / "store"
+    store.rename(site.folder / "elsewhere")
+    store.mkdir()
+    assert site.night() == 29, site.said
+    assert list(store.iterdir()) == []
+    store.rmdir()
+    (site.folder / "elsewhere").rename(store)
+    assert site.night() == 0
+
+
+def test_two_jobs_at_once_do_not_meet(site: NightSite) -> None:
+    from moorage.backups.taking import take
+
+    with site.job().workplace.only_one():
+        assert site.phase(lambda: take(site.job())) == 23
+    assert site.night() == 0
+
+
+def test_a_migration_that_holds_the_lock_is_named(site: NightSite, database: DatabasePlan) -> None:
+    with connect(database, "postgres") as connection:
+        connection.execute("SET application_name = 'moorage up'")
+        connection.execute("SELECT pg_advisory_lock(hashtext('moorage:deployment'))")
+        assert site.night() == 23, site.said
+        assert "moorage up" in site.said[0]
+    assert site.backups() == ()
+    assert site.night() == 0
+
+
+def test_a_server_that_is_away_is_named_and_no_backup(site: NightSite) -> None:
+    assert site.plan.database is not None
+    plan = site.plan
+    site.plan = replace(plan, database=replace(plan.database, host=str(site.folder)))  # type: ignore[type-var]
+    assert site.night() == 24, site.said
+    assert site.backups() == ()
+
+
+def test_a_client_older_than_the_server_is_refused(
+    site: NightSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "pg_dump"
+    fake.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    assert site.night() == 22, site.said
+    assert site.backups() == ()
+
+
+def test_no_room_for_the_work_is_said_before_anything_is_done(site: NightSite) -> None:
+    shutil.rmtree("/small/work", ignore_errors=True)
+    Path("/small/work").mkdir()
+    site.plan = replace(site.plan, work="/small/work")
+    assert site.night() == 21, site.said
+    assert site.backups() == ()
+
+
+def test_a_store_that_gets_full_fails_and_another_has_the_backup(tmp_path: Path, database: DatabasePlan) -> None:
+    shutil.rmtree("/small/store", ignore_errors=True)
+    small = Path("/small/store")
+    small.mkdir()
+    stores = (StorePlan("tiny", directory=str(small)), StorePlan("disk", directory=str(tmp_path / "store")))
+    site = new_site(tmp_path, database, *stores)
+    filler = Path("/small/filler")
+
+    def fill_up() -> None:
+        free = os.statvfs("/small")
+        filler.write_bytes(os.urandom(max(0, free.f_bavail * free.f_frsize - 300_000)))
+
+    import moorage.backups.room as room
+
+    original = room.check
+    room.check = lambda job: (fill_up(), 0)[1]  # type: ignore[assignment]
+    try:
+        assert site.night() in (27, 28), site.said
+    finally:
+        room.check = original
+        filler.unlink(missing_ok=True)
+    assert site.states("disk") == ["good"]
+    assert site.states("tiny") == []
+    assert site.night() == 0, site.said
+    assert site.states("tiny") == ["good"]
+
+
+def test_a_clock_that_was_set_back_confuses_nothing(site: NightSite) -> None:
+    assert site.night() == 0
+    site.clock -= timedelta(days=300)
+    assert site.night() == 0
+    newest = site.backups()[0]
+    assert newest.record is not None
+    assert newest.record.sequence == 2
+    decisions = pruning.decisions(site.job(), site.plan.stores[0], site.backups())
+    assert decisions[0].keep
+    assert "the newest good one" in decisions[0].reason
+
+
+def test_writes_during_the_dump_are_in_it_or_not_but_never_half(site: NightSite, database: DatabasePlan) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        with connect(database, "notes") as connection:
+            while not stop.is_set():
+                connection.execute("INSERT INTO notes (body) SELECT md5(n::text) FROM generate_series(1, 50) AS n")
+                connection.execute("DELETE FROM notes WHERE id % 97 = 0")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        assert [site.night() for _ in range(3)] == [0, 0, 0], site.said
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_table_that_is_gone_from_the_dump_is_noticed(site: NightSite, database: DatabasePlan) -> None:
+    execute(database, "notes", "CREATE TABLE extra AS SELECT 1 AS x")
+    try:
+
+        def between() -> None:
+            import json
+
+            manifest = site.fetched() / "dump" / "manifest.json"
+            data = json.loads(manifest.read_text())
+            data["databases"][0]["tables"].append({"name": "public.lost", "rows": 3, "check": ""})
+            manifest.write_text(json.dumps(data))
+
+        assert site.night(between) == 34, site.said
+    finally:
+        execute(database, "notes", "DROP TABLE extra")
+
+
+def test_killed_at_any_moment_the_next_night_is_good_and_nothing_false_is_recorded(site: NightSite) -> None:
+    assert site.night() == 0
+    rounds = int(os.environ.get("MOORAGE_KILLS", "4"))
+    chance = random.Random(20261122)
+    for _ in range(rounds):
+        good = site.states().count("good")
+        verb = chance.choice(["take", "take", "drill", "conclude"])
+        if verb in ("drill", "conclude"):
+            assert site.program("take").wait() == 0
+        if verb == "conclude":
+            assert site.program("drill").wait() == 0
+        site.killed(verb, chance.uniform(0.05, 2.5))
+        assert site.states().count("good") in (good, good + (verb == "conclude"))
+        assert site.program("conclude").wait() in (0, 38), verb
+        assert site.night() == 0, (verb, site.said)
+        assert site.states()[0] == "good"
