@@ -167,7 +167,10 @@ def _write(folder: Path, text: str, deployment: flow.Deployment, inferred: Infer
     for name, value in inferred.secret_values.items():
         if store.read(name) is None:
             store.replace(name, value)
-    _write_git_ignore(folder)
+    _complete_ignored(folder / ".gitignore", ("/secrets/", "/releases/", "/backups/"))
+    if _is_built_from(folder, deployment):
+        # What Docker is not told to leave out, `COPY . .` puts into the app's image.
+        _complete_ignored(folder / ".dockerignore", ("/secrets/", "/releases/", "/backups/", "/rendered/"))
     flow.open_deployment(folder, document=parse_yaml(text, CONFIG_FILE), write_secrets=True, may_lack_secrets=True)
     temporary = folder / f".{CONFIG_FILE}.new"
     try:
@@ -183,11 +186,16 @@ def _write(folder: Path, text: str, deployment: flow.Deployment, inferred: Infer
         temporary.unlink(missing_ok=True)
 
 
-def _write_git_ignore(folder: Path) -> None:
-    """Keep secrets out of git, whether the folder is in git already or will be."""
-    file = folder / ".gitignore"
+def _is_built_from(folder: Path, deployment: flow.Deployment) -> bool:
+    """Whether an image of the app is made of the deployment's own folder."""
+    builds = [service.image.build for service in deployment.stack.services if service.image.build]
+    return any((deployment.source_folder / build.context).resolve() == folder.resolve() for build in builds)
+
+
+def _complete_ignored(file: Path, lines: tuple[str, ...]) -> None:
+    """Keep what is secret or large out of git or of an image, whether somebody thought of it already or not."""
     present = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    missing = [line for line in ("/secrets/", "/releases/") if line not in present]
+    missing = [line for line in lines if line not in present]
     if missing:
         with file.open("a", encoding="utf-8") as stream:
             stream.write("\n".join(([""] if present and present[-1] else []) + missing) + "\n")

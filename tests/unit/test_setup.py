@@ -63,7 +63,8 @@ def test_a_folder_with_a_compose_file_becomes_a_deployment(tmp_path: Path) -> No
         {"web": {"port": 80}},
     )
     assert (tmp_path / "secrets/recovery.key").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / ".gitignore").read_text() == "/secrets/\n/releases/\n"
+    assert (tmp_path / ".gitignore").read_text() == "/secrets/\n/releases/\n/backups/\n"
+    assert not (tmp_path / ".dockerignore").exists()
     assert not list(tmp_path.glob(".moorage*"))
     assert flow.open_deployment(tmp_path).stack.base_url == "http://notes.example.com"
 
@@ -351,4 +352,11 @@ def test_secrets_of_an_app_that_names_its_env_file_stay_out_of_the_rendered_fold
 def test_a_gitignore_is_completed_and_not_replaced(tmp_path: Path) -> None:
     folder_with(tmp_path, {".gitignore": "*.log\n/secrets/"})
     init(tmp_path)
-    assert (tmp_path / ".gitignore").read_text().split() == ["*.log", "/secrets/", "/releases/"]
+    assert (tmp_path / ".gitignore").read_text().split() == ["*.log", "/secrets/", "/releases/", "/backups/"]
+
+
+def test_what_is_secret_or_large_stays_out_of_images_made_of_the_same_folder(tmp_path: Path) -> None:
+    folder_with(tmp_path, {"Dockerfile": "FROM scratch\nCOPY . .\n", ".dockerignore": "*.log"})
+    init(tmp_path, {"services": {"web": {"build": ".", "ports": ["8080:80"]}}})
+    lines = (tmp_path / ".dockerignore").read_text().split()
+    assert lines == ["*.log", "/secrets/", "/releases/", "/backups/", "/rendered/"]
