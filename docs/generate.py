@@ -201,7 +201,7 @@ check it. The rules that are the same everywhere:
 - No value here is secret. Secrets are named under `secrets` and kept in `secrets/`; see `moorage secrets list`.
 - `environments.NAME` may override everything but `name` and `environments`. Mappings are merged key by key, anything
   else, lists included, is replaced. The default environment is named after `target`.
-- `backups` and `projects` are read and checked, but this version does nothing with them yet.
+- `projects` is read and checked, but this version does nothing with it yet.
 
 In the headings below `[]` means that the block stands in a list, `NAME` that you choose the name.
 

@@ -24,6 +24,8 @@ from moorage.formats import Document, read_yaml
 from moorage.sensitive import Sensitive
 from moorage.stack.build import build_stack, platform_values
 from moorage.stack.model import Stack
+from moorage.stack.platform import backup_rules
+from moorage.stack.platform import backups as backups_platform
 from moorage.stack.platform import edge as edge_platform
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
@@ -82,6 +84,7 @@ def needs_of(loaded: LoadedConfig, source: AppSource) -> list[SecretNeed]:
         *edge_platform.needs(loaded),
         *(postgres.external_needs(extension) if is_external[0] else postgres.needs(extension)),
         *(redis.external_needs(extension) if is_external[1] else redis.needs(extension)),
+        *backups_platform.needs(loaded),
     ]
 
 
@@ -100,6 +103,7 @@ def read_stack(
     values = variable_values(extension, loaded, platform, _known_secrets(secrets), reader)
     override, found = read_override(folder)
     reading.problems.extend(found)
+    reading.problems.extend(backup_rules.place_problems(loaded, folder))
     reading.problems.extend(reader.problems)
     reading.problems.extend(env_problems(extension, loaded, builtin=builtin, used=source.used))
     app = read_app(

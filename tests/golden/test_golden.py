@@ -120,7 +120,8 @@ def test_docker_compose_accepts_it_and_every_service_is_hardened(case: Path, tmp
         rendering.public.write(deployment.rendered_folder)
         rendering.private.write(deployment.private_folder)
         compose = deployment.rendered_folder / "compose"
-        answer = run(["docker", "compose", "config", "--format", "json"], folder=compose)
+        profiles = ["--profile", "jobs", "--profile", "backup"]
+        answer = run(["docker", "compose", *profiles, "config", "--format", "json"], folder=compose)
         assert not answer.errors, "Compose warns about the rendered file"
         services = json.loads(answer.output)["services"]
         for name, service in services.items():
@@ -131,6 +132,11 @@ def test_docker_compose_accepts_it_and_every_service_is_hardened(case: Path, tmp
             assert "no-new-privileges:true" in service["security_opt"], name
             assert "ALL" in service["cap_drop"], name
             assert service["restart"] in ("always", "no"), name
+        night = deployment.stack.backups
+        assert night is not None
+        assert {name for name, service in services.items() if "backup" in service.get("profiles", ())} == set(
+            night.services
+        )
         published = {name for name, service in services.items() if service.get("ports")}
         assert published <= {"traefik", *(item.service for item in deployment.stack.publications)}
         _assert_networks_are_apart(services, deployment)

@@ -18,6 +18,22 @@ NOT_HTTP = {
 DATABASE_PORTS = frozenset({1433, 1521, 3306, 5432, 6379, 9042, 11211, 27017})
 
 
+# Databases that moorage does not run itself: their files, copied while the server writes them, may be no database.
+_DATABASES = {
+    "postgres": "Postgres", "postgresql": "Postgres", "pgvector": "Postgres", "postgis": "Postgres",
+    "timescaledb": "Postgres", "timescaledb-ha": "Postgres", "mysql": "MySQL", "mysql-server": "MySQL",
+    "mariadb": "MariaDB", "percona": "MySQL", "percona-server": "MySQL", "mongo": "MongoDB", "mongodb": "MongoDB",
+    "couchdb": "CouchDB", "cassandra": "Cassandra", "clickhouse": "ClickHouse", "clickhouse-server": "ClickHouse",
+    "elasticsearch": "Elasticsearch", "opensearch": "OpenSearch", "influxdb": "InfluxDB", "neo4j": "Neo4j",
+    "cockroach": "CockroachDB", "rethinkdb": "RethinkDB",
+}  # fmt: skip
+
+
+def database_kind(image: str) -> str:
+    """What a well-known database calls itself, `MySQL` for instance; empty for Redis, which is safe to copy, and all else."""
+    return _DATABASES.get(repository(image).rpartition("/")[2], "")
+
+
 def repository(image: str) -> str:
     """The name without registry host, tag and digest: `docker.io/library/postgres:15` → `library/postgres`."""
     name = image.partition("@")[0]

@@ -41,10 +41,11 @@ class DatabasePlan:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """A volume of the app and where the job sees it, read-only."""
+    """A volume of the app and where the job sees it, read-only; what fits one of the patterns is left out."""
 
     name: str
     path: str
+    excludes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def read_plan(text: str) -> BackupPlan:
         if physical is not None:
             physical = PhysicalPlan(**{**physical, "stores": tuple(physical["stores"])})
         stores = tuple(_store(item) for item in known.pop("stores"))
-        volumes = tuple(VolumePlan(**item) for item in known.pop("volumes"))
+        volumes = tuple(VolumePlan(**{**item, "excludes": tuple(item["excludes"])}) for item in known.pop("volumes"))
         assertions = tuple(AssertionPlan(**item) for item in known.pop("assertions"))
         known["folder_excludes"] = tuple(known["folder_excludes"])
         return BackupPlan(

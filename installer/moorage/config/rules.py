@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 # All of them are used with fullmatch: `$` would also match before a line end.
@@ -28,6 +29,9 @@ _IMAGE = re.compile(
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
 _PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,;=:@%/-]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_KEY_PREFIX = re.compile(r"[A-Za-z0-9._/-]{0,200}")
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*[^:]")
 
 # Names that would collide with something that Docker, Compose or this program already uses.
@@ -202,6 +206,45 @@ def route_path(value: object) -> str:
     if not _PATH.fullmatch(text):
         raise ValueError("must be a URL path that starts with /, without query and spaces")
     return text
+
+
+def directory(value: object) -> str:
+    """The absolute path of a folder of the host, in its normal form."""
+    text = _text(value)
+    parts = PurePosixPath(text).parts
+    if not text.startswith("/") or ".." in parts or _CONTROL.search(text):
+        raise ValueError("must be an absolute path such as /mnt/backups, without `..`")
+    normal = "/" + "/".join(parts[1:])
+    if normal == "/":
+        raise ValueError("must be a folder of its own, not the root of the file system")
+    return normal
+
+
+def bucket(value: object) -> str:
+    """The name of a bucket, by the rules of S3."""
+    text = _text(value)
+    if not _BUCKET.fullmatch(text) or ".." in text:
+        raise ValueError("must be the bare name of a bucket: 3 to 63 small letters, digits, dots and dashes")
+    return text
+
+
+def key_prefix(value: object) -> str:
+    """A folder inside a bucket, without slashes at its ends; empty for the whole bucket."""
+    text = value.strip("/") if isinstance(value, str) else None
+    if text is None or not _KEY_PREFIX.fullmatch(text) or {"", ".", ".."} & set(text.split("/") if text else ()):
+        raise ValueError("must be a path of letters, digits, `.`, `_`, `-` such as backups/acme")
+    return text
+
+
+def argument(value: object) -> str:
+    """One word of a command line."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    return value
 
 
 def variable_name(value: object) -> str:

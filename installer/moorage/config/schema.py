@@ -52,6 +52,8 @@ TraefikVersion = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^v3\.[0-9]+(\.[0-9]+)?$"}),
 ]
 RoutePath = Annotated[str, BeforeValidator(rules.route_path), _example("/api")]
+Directory = Annotated[str, BeforeValidator(rules.directory), _example("/mnt/backups")]
+Argument = Annotated[str, BeforeValidator(rules.argument)]
 Target = Literal["compose", "minikube", "eks"]
 
 
@@ -169,7 +171,11 @@ class Postgres(Model):
         Literal["14", "15", "16", "17", "18"],
         BeforeValidator(_digits),
         WithJsonSchema({"enum": ["14", "15", "16", "17", "18", 14, 15, 16, 17, 18]}),
-    ] = Field("17", description="The major version of the bundled server.")
+    ] = Field(
+        "17",
+        description="The major version of the bundled server. For an external one: of the programs that back it up; "
+        "not older than the server.",
+    )
     image: Image | None = Field(None, description="Another image of the same kind (pgvector…); its major is `version`.")
     memory: Size | None = Field(None, description="The container's memory limit; default a quarter of the host.")
     cpu: Cpu | None = Field(None, description="The container's CPU limit; default all CPUs of the host.")
@@ -295,22 +301,6 @@ def _store_kind(value: object) -> object:
     return value
 
 
-class Store(Model):
-    """Where backups are kept: a directory or a bucket."""
-
-    name: Name = Field(description="The name of the store.")
-    directory: str | None = Field(None, pattern=r"^/", description="Absolute path of a folder, best on another disk.")
-    bucket: str | None = Field(None, min_length=3, max_length=63, description="An S3-compatible bucket.")
-    prefix: str = Field("", description="Folder inside the bucket.")
-    endpoint: Url | None = Field(None, description="Address of an S3-compatible service; default AWS.")
-    region: str = Field("us-east-1", description="Region of the bucket.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_kind(cls, value: object) -> object:
-        return _store_kind(value)
-
-
 class Retention(Model):
     """How many good backups are kept."""
 
@@ -318,6 +308,38 @@ class Retention(Model):
     weekly: int = Field(4, ge=0, le=260, description="Last good backup of so many weeks.")
     monthly: int = Field(6, ge=0, le=120, description="Last good backup of so many months.")
     min_good: int = Field(3, ge=1, le=100, description="Never fewer than so many good backups, whatever the rest says.")
+
+
+class Store(Model):
+    """Where backups are kept: a directory or a bucket."""
+
+    name: Name = Field(description="The name of the store.")
+    directory: Directory | None = Field(
+        None, description="Absolute path of a folder that exists, best on another disk or another machine's share."
+    )
+    bucket: Annotated[str, BeforeValidator(rules.bucket), _example("acme-backups")] | None = Field(
+        None, description="An S3-compatible bucket that exists."
+    )
+    prefix: Annotated[str, BeforeValidator(rules.key_prefix)] = Field("", description="Folder inside the bucket.")
+    endpoint: Url | None = Field(None, description="Address of an S3-compatible service; default AWS.")
+    region: str = Field("us-east-1", pattern=r"^[a-z0-9-]+$", description="Region of the bucket.")
+    credentials: Literal["keys", "instance-role"] = Field(
+        "keys",
+        description="How the job is let in to the bucket. `keys`: by the secrets `STORE_<NAME>_ACCESS_KEY` and "
+        "`STORE_<NAME>_SECRET_KEY` (the name in capitals, `-` as `_`). `instance-role`: by the role that AWS gave "
+        "to this machine.",
+    )
+    may_delete: bool = Field(
+        True,
+        description="Whether the job may delete there. With `false` a key is enough that can write and read but not "
+        "delete, and this deployment prunes nothing: the bucket's own lifecycle does.",
+    )
+    retention: Retention | None = Field(None, description="How many are kept there; default `backups.retention`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_kind(cls, value: object) -> object:
+        return _store_kind(value)
 
 
 class Assertion(Model):
@@ -329,11 +351,13 @@ class Assertion(Model):
 
 
 class Backups(Model):
-    """Nightly backups and the proof that they restore (behaviour comes with the backup commands)."""
+    """Nightly backups and the proof that they restore."""
 
-    enabled: bool = Field(True, description="Whether backups are planned.")
+    enabled: bool = Field(True, description="Whether backups are made.")
     schedule: Cron = Field("30 3 * * *", description="When the nightly run starts, in the host's time zone.")
-    stores: tuple[Store, ...] = Field((), description="Where backups go; default a folder beside moorage.yaml.")
+    stores: tuple[Store, ...] = Field(
+        (), description="Where backups go; default a folder `backups/` beside this file, on the same disk as the data."
+    )
     retention: Retention = Retention()
     point_in_time: Literal["auto", "on", "off"] = Field(
         "auto", description="Restores to any minute. `auto`: on when a store outside the data disk is configured."
@@ -343,7 +367,14 @@ class Backups(Model):
         26, ge=1, le=720, description="`status` and `check` fail when the last good one is older."
     )
     heartbeat_url: Url | None = Field(None, description="Called after a good backup only (dead man's switch).")
-    on_failure: tuple[str, ...] = Field((), description="A command (argument list) that runs when a night failed.")
+    on_failure: tuple[Argument, ...] = Field(
+        (), description="A command (argument list) that runs on this host when a night failed."
+    )
+    image: Image | None = Field(
+        None,
+        description="A ready-made image of the backup job, for hosts that reach no package mirror; default built here "
+        "from the database's own image.",
+    )
 
 
 class Projects(Model):

@@ -17,6 +17,7 @@ from moorage.errors import Problem
 from moorage.quantities import GIBIBYTE
 from moorage.sensitive import Sensitive
 from moorage.stack import names
+from moorage.stack.budget import system_reserve
 from moorage.stack.model import (
     BudgetLine,
     BundledPostgres,
@@ -31,6 +32,8 @@ from moorage.stack.model import (
     Volume,
 )
 from moorage.stack.networks import are_internal
+from moorage.stack.platform import backup_rules
+from moorage.stack.platform import backups as backups_platform
 from moorage.stack.platform import edge as edge_platform
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
@@ -126,9 +129,13 @@ def build_stack(
         redis = redis_platform.external(app.extension, loaded, redis_password)
     else:
         redis = redis_platform.bundled(app.extension, adoption.redis, loaded, host, redis_password, logs.platform)
+    draft.problems.extend(backup_rules.problems(loaded, secrets.values, postgres.databases if postgres else ()))
     if draft.problems:
         return None, draft.problems
     draft.notices.extend(_without_effect(loaded))
+    draft.notices.extend(backups_platform.notices(loaded, app, services))
+    volumes = tuple(_volumes(app))
+    budget = _budget(services, edge, postgres, redis)
     stack = Stack(
         name=config.name,
         project=_project(loaded),
@@ -144,7 +151,7 @@ def build_stack(
         jobs=tuple(_jobs(app, services)),
         routes=routes,
         publications=publications,
-        volumes=tuple(_volumes(app)),
+        volumes=volumes,
         networks=are_internal(app),
         extra_images=tuple(
             builder.images.extra_image(service) for service in app.services.values() if service.extension.build_only
@@ -152,9 +159,21 @@ def build_stack(
         edge=edge,
         postgres=postgres,
         redis=redis,
+        backups=backups_platform.build(
+            loaded,
+            app,
+            host,
+            secrets.values,
+            project=_project(loaded),
+            postgres=postgres,
+            redis=redis,
+            volumes=volumes,
+            services=services,
+            free_memory=host.memory - system_reserve(host.memory) - sum(line.memory * line.count for line in budget),
+        ),
         host=host,
         logs_total=config.logs.total,
-        budget=_budget(services, edge, postgres, redis),
+        budget=budget,
         minimum_disk=app.extension.minimum_disk or 10 * GIBIBYTE,
         minimum_memory=app.extension.minimum_memory or 0,
         pull=config.images.pull,
@@ -189,10 +208,6 @@ def _without_effect(loaded: LoadedConfig) -> Iterator[Notice]:
     if config.target != "compose":
         text = f"is for {config.target}, which this version can validate only, not render or deploy"
         yield Notice(f"environment {loaded.environment}", text)
-    if "backups" in config.model_fields_set:
-        yield Notice(
-            "backups", "nothing is backed up: this version checks the block and does no more; save the data by hand"
-        )
     if "projects" in config.model_fields_set:
         yield Notice("projects", "has no effect: this version checks the block and does no more")
 

@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 from moorage.app.images import postgres_data_folder, postgres_pgdata
 from moorage.app.model import Build, Carried, Dependency, HealthCheck, Mount, Notice
+from moorage.backups.retention import RetentionPolicy
 from moorage.sensitive import Sensitive
 
 EDGE_NETWORK = "edge"
 APP_NETWORK = "app"
 DATA_NETWORK = "data"
+BACKUP_NETWORK = "backup"
 
 # Threads count. Far more than a working program has, far fewer than would fill the host's table of processes.
 DEFAULT_PROCESSES = 4096
@@ -325,6 +327,88 @@ class ExternalRedis:
 
 
 @dataclass(frozen=True)
+class BackupStore:
+    """Where backups go: a folder of the host or a bucket.
+
+    `directory` is absolute, or relative to the deployment's folder for the one that nobody configured. The keys are
+    None where a role of the machine lets the job in.
+    """
+
+    name: str
+    directory: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    endpoint: str = ""
+    region: str = ""
+    access_key: Sensitive | None = None
+    secret_key: Sensitive | None = None
+    may_delete: bool = True
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the folder beside moorage.yaml, which moorage makes itself."""
+        return bool(self.directory) and not self.directory.startswith("/")
+
+
+@dataclass(frozen=True)
+class BackedUpVolume:
+    """A volume whose files are copied; the patterns of `exclude` are left out."""
+
+    name: str
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BackupQuestion:
+    """A SELECT that the restored database must answer with true."""
+
+    name: str
+    database: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class BackupSettings:
+    """The nightly job: what it saves, where to, what it may use.
+
+    `service` names it among the Compose services and the units. `base_image` is what its image is built from, ""
+    for a ready-made one; `version` is the major of the Postgres programs in it.
+    """
+
+    service: str
+    image: str
+    base_image: str
+    version: int
+    schedule: str
+    stores: tuple[BackupStore, ...]
+    volumes: tuple[BackedUpVolume, ...]
+    questions: tuple[BackupQuestion, ...]
+    point_in_time: bool
+    age_limit_hours: int
+    heartbeat: Sensitive | None
+    on_failure: tuple[str, ...]
+    parallel: int
+    limits: Limits
+    folder_excludes: tuple[str, ...]
+
+    @property
+    def drill_service(self) -> str:
+        """The container without network and secrets, in which a backup is restored to see whether it can be."""
+        return f"{self.service}-drill"
+
+    @property
+    def restore_service(self) -> str:
+        """The one that may write into the app's volumes."""
+        return f"{self.service}-restore"
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.service, self.drill_service, self.restore_service
+
+
+@dataclass(frozen=True)
 class Host:
     """The server as the configuration describes it."""
 
@@ -369,6 +453,7 @@ class Stack:
     edge: Edge
     postgres: BundledPostgres | ExternalPostgres | None
     redis: BundledRedis | ExternalRedis | None
+    backups: BackupSettings | None
     host: Host
     logs_total: int
     budget: tuple[BudgetLine, ...]

@@ -9,6 +9,7 @@ from moorage.app.model import App
 from moorage.config.loading import LoadedConfig
 from moorage.errors import Problem
 from moorage.formats import KeyPath, dotted
+from moorage.stack.platform import backups as backups_platform
 from moorage.stack.platform import edge as edge_platform
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
@@ -97,6 +98,8 @@ def _platform_services(loaded: LoadedConfig, app: App, adoption: Adoption) -> di
     found = dict.fromkeys(edge_platform.SERVICES, "the proxy")
     for kind, name in _bundled(loaded, app, adoption).items():
         found[name] = f"the {_KINDS[kind]} that moorage brings"
+    # Only when the app has the short names and one of the long ones, too.
+    found |= dict.fromkeys(backups_platform.service_names(loaded, app), "the job that makes backups")
     return found
 
 
@@ -115,11 +118,13 @@ def _taken_names(app: App, platform: dict[str, str]) -> Iterator[Problem]:
     """Services and jobs become services of one Compose file, beside those of the platform."""
     for service in app.services.values():
         if service.name in platform and service.name not in edge_platform.SERVICES:
+            is_required = service.name in (postgres_platform.SERVICE, redis_platform.SERVICE)
+            because = ", because `x-moorage.requires` asks for it" if is_required else ""
             yield _problem(
                 app,
                 service.path,
-                f"has the name of {platform[service.name]}, because `x-moorage.requires` asks for it",
-                "rename the service, or take the requirement away",
+                f"has the name of {platform[service.name]}{because}",
+                "rename the service, or take the requirement away" if because else "rename the service",
                 of_key=True,
             )
     for name in app.extension.jobs:
@@ -148,8 +153,12 @@ def _platform_volumes(loaded: LoadedConfig, app: App, adoption: Adoption) -> dic
     bundled = _bundled(loaded, app, adoption)
     if "postgres" in bundled and adoption.postgres is None:
         found[postgres_platform.VOLUME] = "the Postgres that moorage runs"
+    if "postgres" in bundled:
+        found[postgres_platform.SOCKET_VOLUME] = "the socket of the Postgres that moorage runs"
     if "redis" in bundled and adoption.redis is None:
         found[redis_platform.VOLUME] = "the Redis that moorage runs"
+    if loaded.config.backups.enabled:
+        found[backups_platform.WORK_VOLUME] = "the job that makes backups"
     return found
 
 

@@ -1,13 +1,13 @@
-"""The app's own networks under names that are free: `edge`, `data` and `app` are names of the platform's too."""
+"""The app's own networks under names that are free: `edge`, `data`, `backup` and `app` are names of the platform's too."""
 
 from __future__ import annotations
 
 from moorage.app.model import App
-from moorage.stack.model import APP_NETWORK, DATA_NETWORK, EDGE_NETWORK
+from moorage.stack.model import APP_NETWORK, BACKUP_NETWORK, DATA_NETWORK, EDGE_NETWORK
 
 _DEFAULT = "default"
 # The proxy's way to Docker, for apps that create containers.
-_PLATFORM = (EDGE_NETWORK, DATA_NETWORK, "socket-proxy")
+_PLATFORM = (EDGE_NETWORK, DATA_NETWORK, BACKUP_NETWORK, "socket-proxy")
 
 
 def own_names(app: App) -> dict[str, str]:

@@ -137,11 +137,11 @@ def test_validate_says_once_what_has_no_effect_yet(folder: Path, capsys: pytest.
     assert run("-C", str(folder), "validate") == 0
     errors = capsys.readouterr().err
     assert "moorage.yaml is right (compose, grown)" in errors
-    for text in ("environment grown: is for eks", "backups: nothing is backed up", "projects: has no effect"):
+    for text in ("environment grown: is for eks", "backups: go to the folder", "projects: has no effect"):
         assert errors.count(text) == 1
     (folder / "moorage.yaml").write_text(SETTINGS)
     assert run("-C", str(folder), "validate") == 0
-    assert "backed up" not in capsys.readouterr().err
+    assert "has no effect" not in capsys.readouterr().err
 
 
 def test_a_listed_secret_whose_value_an_env_file_gives_is_not_missing(

@@ -18,6 +18,7 @@ from moorage.stack.tuning import SHARED_MEMORY, TuningBasis, tune
 
 SERVICE = "postgres"
 VOLUME = "postgres-data"
+SOCKET_VOLUME = "postgres-socket"
 PASSWORD = "POSTGRES_PASSWORD"  # noqa: S105 - the name of a secret, not a secret
 SMALLEST_LIMIT = 128 * MEBIBYTE
 SMALLEST_MEMORY = 256 * MEBIBYTE

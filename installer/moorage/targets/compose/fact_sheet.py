@@ -10,9 +10,9 @@ from typing import Any
 
 from moorage.app.model import VolumeMount
 from moorage.stack.model import BundledPostgres, BundledRedis, Service, Stack, Volume
-from moorage.targets.compose.facts import ExtraImageFacts, JobFacts, RouteFacts, ServiceFacts, StackFacts
-from moorage.targets.compose.host import long_running_services, unit_name
-from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK
+from moorage.targets.compose.facts import BackupFacts, ExtraImageFacts, JobFacts, RouteFacts, ServiceFacts, StackFacts
+from moorage.targets.compose.host import backup_unit, long_running_services, unit_name
+from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, SOCKET_VOLUME, TRAEFIK, WORK_VOLUME
 
 
 def facts(stack: Stack, revisions: dict[str, str], networks: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,16 +56,35 @@ def facts(stack: Stack, revisions: dict[str, str], networks: Mapping[str, Any]) 
         override_services=tuple(_own_services(stack)),
         override_digest=_override_digest(stack),
         networks=_with_overrides(networks, stack),
+        backups=_backups(stack),
     )
     plain: dict[str, Any] = _plain(built)
     return plain
+
+
+def _backups(stack: Stack) -> BackupFacts | None:
+    settings = stack.backups
+    if settings is None:
+        return None
+    return BackupFacts(
+        services=settings.services,
+        unit=backup_unit(stack, settings),
+        schedule=settings.schedule,
+        image=settings.image,
+        base_image=settings.base_image,
+        work_volume=f"{stack.project}_{WORK_VOLUME}",
+        stores=tuple(store.name for store in settings.stores),
+        directories=tuple(store.directory for store in settings.stores if store.directory and not store.is_default),
+        default_folder=next((store.directory for store in settings.stores if store.is_default), ""),
+        age_limit_hours=settings.age_limit_hours,
+    )
 
 
 def _own_services(stack: Stack) -> list[str]:
     """Services that only the operator's override file has."""
     written = (stack.override or {}).get("services")
     known = {service.name for service in stack.services} | {job.name for job in stack.jobs}
-    known |= {TRAEFIK, EDGE_ROUTES, SOCKET_PROXY}
+    known |= {TRAEFIK, EDGE_ROUTES, SOCKET_PROXY, *(stack.backups.services if stack.backups else ())}
     known |= {
         item.service for item in (stack.postgres, stack.redis) if isinstance(item, (BundledPostgres, BundledRedis))
     }
@@ -94,7 +113,8 @@ def _override_digest(stack: Stack) -> str:
 
 def volume_names(stack: Stack) -> list[str]:
     """The volumes that the stack makes, by their names on the host."""
-    return [f"{stack.project}_edge-routes", f"{stack.project}_edge-acme", *stack.volume_names().values()]
+    socket = [f"{stack.project}_{SOCKET_VOLUME}"] if isinstance(stack.postgres, BundledPostgres) else []
+    return [f"{stack.project}_edge-routes", f"{stack.project}_edge-acme", *socket, *stack.volume_names().values()]
 
 
 def _platform(stack: Stack, revisions: dict[str, str]) -> list[ServiceFacts]:

@@ -60,6 +60,25 @@ class ExtraImageFacts:
 
 
 @dataclass(frozen=True)
+class BackupFacts:
+    """The nightly job as the deployer sees it; without `base_image` the image is ready-made.
+
+    `directories` are those of the host that the operator named, `default_folder` is ours, below the deployment's folder.
+    """
+
+    services: tuple[str, ...]
+    unit: str
+    schedule: str
+    image: str
+    base_image: str
+    work_volume: str
+    stores: tuple[str, ...]
+    directories: tuple[str, ...]
+    default_folder: str
+    age_limit_hours: int
+
+
+@dataclass(frozen=True)
 class StackFacts:
     """The whole of stack.json."""
 
@@ -92,6 +111,7 @@ class StackFacts:
     override_services: tuple[str, ...] = ()
     override_digest: str = ""
     networks: Mapping[str, bool] = field(default_factory=dict)
+    backups: BackupFacts | None = None
 
     @property
     def network_names(self) -> dict[str, bool]:
@@ -123,6 +143,8 @@ def read_facts(data: dict[str, Any]) -> StackFacts:
     }
     for name, kind in parts.items():
         known[name] = tuple(kind(**{key: _tupled(item) for key, item in entry.items()}) for entry in known[name])
+    if known.get("backups") is not None:
+        known["backups"] = BackupFacts(**{key: _tupled(item) for key, item in known["backups"].items()})
     return StackFacts(**{key: _tupled(item) for key, item in known.items()})
 
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from moorage.formats import dump_json
-from moorage.stack.model import BundledPostgres, BundledRedis, Job, Stack
-from moorage.targets.compose.names import FOLDER_MARK, LABEL_RUNS, README_MARK, SOCKET_PROXY, TRAEFIK
+from moorage.stack.model import BackupSettings, BundledPostgres, BundledRedis, Job, Stack
+from moorage.targets.compose.names import (
+    FOLDER_MARK,
+    LABEL_RUNS,
+    NIGHT_SCRIPT,
+    README_MARK,
+    SOCKET_PROXY,
+    TRAEFIK,
+)
 from moorage.targets.compose.schedule import calendars
 from moorage.templating import render_template
 from moorage.tree import Tree
+
+# Seconds. One that hangs must have ended before the next one.
+_LONGEST_NIGHT = 82800
 
 
 def add_files(stack: Stack, public: Tree) -> None:
@@ -24,7 +34,9 @@ def add_files(stack: Stack, public: Tree) -> None:
     public.add(f"host/systemd/{unit_name(stack)}.service", render_template("systemd/stack.service.j2", view))
     for job in stack.jobs:
         if job.run == "schedule":
-            _add_timer(stack, job, public)
+            _add_job(stack, job, public)
+    if stack.backups:
+        _add_night(stack, stack.backups, public)
     public.add("host/docker/daemon.json", dump_json(_daemon(stack)))
 
 
@@ -47,20 +59,41 @@ def long_running_services(stack: Stack) -> list[str]:
     return names + [service.name for service in stack.services if not service.is_one_shot and service.replicas > 0]
 
 
-def _add_timer(stack: Stack, job: Job, public: Tree) -> None:
+def backup_unit(stack: Stack, settings: BackupSettings) -> str:
+    """The name of the nightly unit, without suffix; no job has it, because none is called like this service."""
+    return _unit_below(stack, settings.service)
+
+
+def _unit_below(stack: Stack, name: str) -> str:
+    # A dot stands in no project's name: with a dash, the job `b` of `a` would be the stack `a-b`, and with two of
+    # them the environment `b` of `a`.
+    return f"{unit_name(stack)}.{name}"
+
+
+def _add_job(stack: Stack, job: Job, public: Tree) -> None:
+    start = f"/usr/bin/env docker compose run --rm --no-deps -T {job.name}"
+    describe = unit_value(" ".join((job.describe or job.name).split()))
+    _add_timer(stack, public, _unit_below(stack, job.name), describe, start, job.schedule, job.timeout_seconds)
+
+
+def _add_night(stack: Stack, settings: BackupSettings, public: Tree) -> None:
+    start, describe = f"/bin/sh ../{NIGHT_SCRIPT}", "nightly backup and its proof"
+    _add_timer(stack, public, backup_unit(stack, settings), describe, start, settings.schedule, _LONGEST_NIGHT)
+
+
+def _add_timer(
+    stack: Stack, public: Tree, name: str, describe: str, start: str, schedule: str, timeout_seconds: int
+) -> None:
     view = {
         "project": stack.project,
         "project_unit": f"{unit_name(stack)}.service",
-        "describe": unit_value(" ".join((job.describe or job.name).split())),
+        "describe": describe,
         "compose_folder": FOLDER_MARK,
-        "start": f"/usr/bin/env docker compose run --rm --no-deps -T {job.name}",
-        "timeout_seconds": job.timeout_seconds,
-        "schedule": job.schedule,
-        "calendars": calendars(job.schedule),
+        "start": start,
+        "timeout_seconds": timeout_seconds,
+        "schedule": schedule,
+        "calendars": calendars(schedule),
     }
-    # A dot stands in no project's name: with a dash, the job `b` of `a` would be the stack `a-b`, and with two of
-    # them the environment `b` of `a`.
-    name = f"{unit_name(stack)}.{job.name}"
     public.add(f"host/systemd/{name}.service", render_template("systemd/job.service.j2", view))
     public.add(f"host/systemd/{name}.timer", render_template("systemd/job.timer.j2", view))
 

@@ -14,6 +14,10 @@ EDGE_ROUTES = "edge-routes"
 SOCKET_PROXY = "socket-proxy"
 PLATFORM_SERVICES = (TRAEFIK, EDGE_ROUTES, SOCKET_PROXY)
 
+SOCKET_VOLUME = "postgres-socket"
+WORK_VOLUME = "backup-work"
+NIGHT_SCRIPT = "backups/night.sh"
+
 ROUTES_FILE = "traefik/dynamic/routes.yaml"
 ROLLOUT_FILE = "rollout.yaml"
 AGAIN_FILE = "again.yaml"

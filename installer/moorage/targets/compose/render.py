@@ -12,6 +12,7 @@ from moorage.formats import dump_env, dump_json, dump_yaml
 from moorage.quantities import format_cpu, human_size
 from moorage.stack.model import (
     APP_NETWORK,
+    BACKUP_NETWORK,
     DATA_NETWORK,
     EDGE_NETWORK,
     BundledPostgres,
@@ -20,7 +21,7 @@ from moorage.stack.model import (
     Stack,
 )
 from moorage.targets.base import Rendering
-from moorage.targets.compose import host, platform, services
+from moorage.targets.compose import backups, host, platform, services
 from moorage.targets.compose.builds import build_file
 from moorage.targets.compose.fact_sheet import facts
 from moorage.targets.compose.names import (
@@ -33,7 +34,9 @@ from moorage.targets.compose.names import (
     LABEL_DEPLOYMENT,
     OVERRIDE_FILE,
     SOCKET_PROXY,
+    SOCKET_VOLUME,
     TRAEFIK,
+    WORK_VOLUME,
     from_compose_folder,
     private_folder,
 )
@@ -50,6 +53,7 @@ def render(stack: Stack) -> Rendering:
     for service in stack.services:
         services.add_files(service, public, private)
         _add_secret_environment(service, private)
+    backups.add_files(stack, public, private)
     host.add_files(stack, public)
     if stack.override is not None:
         private.add(OVERRIDE_FILE, stack.override_source.reveal(), 0o600)
@@ -84,12 +88,19 @@ def _compose_file(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
         content["services"][job.name] = services.job_service(
             stack, job, stack.service(job.service), revisions[job.name]
         )
+    content["services"] |= backups.services(stack)
     content["networks"] = _networks(stack)
     content["volumes"] = _volumes(stack)
+    content["secrets"] = _secrets(stack)
+    return {key: value for key, value in content.items() if value}
+
+
+def _secrets(stack: Stack) -> dict[str, Any]:
+    own = {}
     if isinstance(stack.postgres, BundledPostgres):
         place = from_compose_folder(f"{private_folder(stack.environment)}/files/postgres_password")
-        content["secrets"] = {"postgres_password": {"file": place}}
-    return content
+        own["postgres_password"] = {"file": place}
+    return {**own, **backups.secrets(stack)}
 
 
 def _networks(stack: Stack) -> dict[str, Any]:
@@ -99,6 +110,8 @@ def _networks(stack: Stack) -> dict[str, Any]:
         networks[DATA_NETWORK] = {"internal": True}
     if stack.edge.socket_proxy_image:
         networks[SOCKET_PROXY] = {"internal": True}
+    if backups.needs_network(stack):
+        networks[BACKUP_NETWORK] = {}
     for name, internal in stack.networks.items():
         networks[name] = {"internal": True} if internal else {}
     used = {name for service in stack.services for name in service.networks}
@@ -111,6 +124,10 @@ def _volumes(stack: Stack) -> dict[str, Any]:
     for item in (stack.postgres, stack.redis):
         if isinstance(item, (BundledPostgres, BundledRedis)):
             volumes[item.volume] = {"labels": labels}
+    if isinstance(stack.postgres, BundledPostgres):
+        volumes[SOCKET_VOLUME] = {"labels": labels}
+    if stack.backups:
+        volumes[WORK_VOLUME] = {"labels": labels}
     for volume in stack.volumes:
         data: dict[str, Any] = {"labels": {**dict(sorted(volume.labels.items())), **labels}}
         if volume.fixed_name:
@@ -122,7 +139,7 @@ def _volumes(stack: Stack) -> dict[str, Any]:
 
 
 def _parameters(stack: Stack, revisions: dict[str, str]) -> dict[str, str]:
-    values = platform.parameters(stack)
+    values = {**platform.parameters(stack), **backups.parameters(stack)}
     for variable, service in _platform_revisions(stack).items():
         values[variable] = revisions[service]
     files = [COMPOSE_FILE]
@@ -230,6 +247,11 @@ def _fingerprint(stack: Stack, name: str, part: object) -> str:
     return hmac.new(stack.revision_key.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
+def _timer_words(stack: Stack) -> str:
+    words = ", a timer for the night" if stack.backups else ""
+    return words + (", a timer per scheduled job" if any(job.run == "schedule" for job in stack.jobs) else "")
+
+
 def _readme_view(stack: Stack, builds: bool) -> dict[str, Any]:
     rows = [("traefik", stack.edge.image, stack.edge.limits, stack.edge.logs)]
     rows += [
@@ -248,7 +270,8 @@ def _readme_view(stack: Stack, builds: bool) -> dict[str, Any]:
         "volumes": ", ".join(f"`{name}`" for name in sorted(volumes)) or "none",
         "postgres": isinstance(stack.postgres, BundledPostgres),
         "redis": isinstance(stack.redis, BundledRedis),
-        "timer_words": ", and a timer per scheduled job" if any(job.run == "schedule" for job in stack.jobs) else "",
+        "backups": backups.readme_view(stack),
+        "timer_words": _timer_words(stack),
         "services": [
             {
                 "name": name,

@@ -46,7 +46,8 @@ def names(tmp_path: Path) -> set[str]:
     return {file.name for file in (tmp_path / "units").iterdir()}
 
 
-ACME = {"moorage-acme.service", "moorage-acme.clean.service", "moorage-acme.clean.timer"}
+NIGHT = {"moorage-acme.backup.service", "moorage-acme.backup.timer"}
+ACME = {"moorage-acme.service", "moorage-acme.clean.service", "moorage-acme.clean.timer", *NIGHT}
 STAGING = {name.replace("acme", "acme-staging") for name in ACME}
 
 
@@ -55,6 +56,7 @@ def test_units_are_installed_once_and_removed_with_the_project(tmp_path: Path, c
     install(place)
     assert names(tmp_path) == ACME
     assert "systemctl enable --now moorage-acme.clean.timer" in commands
+    assert "systemctl enable --now moorage-acme.backup.timer" in commands
     commands.clear()
     install(place)
     assert commands == []
@@ -87,7 +89,7 @@ def test_a_job_that_is_gone_takes_its_timer_along(tmp_path: Path, commands: list
     for kind in ("service", "timer"):
         (place.rendered / "host" / "systemd" / f"moorage-acme.clean.{kind}").unlink()
     install(place)
-    assert names(tmp_path) == {"moorage-acme.service"}
+    assert names(tmp_path) == {"moorage-acme.service", *NIGHT}
     assert "systemctl disable --now moorage-acme.clean.timer" in commands
 
 

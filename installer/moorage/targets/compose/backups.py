@@ -1,0 +1,287 @@
+"""Backups on one server: the plan of the job, its three containers, the script of a night, files with secrets apart."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from moorage import __version__
+from moorage.app.images import postgres_data_folder
+from moorage.assets import asset
+from moorage.backups.plan import (
+    PLAN_FILE,
+    AssertionPlan,
+    BackupPlan,
+    DatabasePlan,
+    StorePlan,
+    VolumePlan,
+)
+from moorage.quantities import format_cpu
+from moorage.stack.model import (
+    BACKUP_NETWORK,
+    BackupSettings,
+    BackupStore,
+    BundledPostgres,
+    ExternalPostgres,
+    Stack,
+)
+from moorage.targets.compose.names import (
+    NIGHT_SCRIPT,
+    SOCKET_VOLUME,
+    from_compose_folder,
+    private_folder,
+)
+from moorage.tree import Tree
+
+SOCKET_FOLDER = "/var/run/postgresql"
+_FRAGMENT = "backup.yaml"
+_SECRETS = "/run/secrets"
+_RECOVERY_KEY = "recovery_key"
+_PGPASS = "pgpass"
+_HEARTBEAT = "heartbeat"
+_SETTINGS = "backups/night.settings"
+_ON_FAILURE = "backups/on-failure.sh"
+
+
+def plan(stack: Stack, settings: BackupSettings) -> BackupPlan:
+    """What the job is told; every path as its container has it."""
+    return BackupPlan(
+        project=stack.project,
+        deployment_id=stack.deployment_id,
+        environment=stack.environment,
+        target=stack.target,
+        moorage=__version__,
+        work="/work",
+        recovery_key_file=f"{_SECRETS}/{_RECOVERY_KEY}",
+        stores=tuple(_store_plan(store) for store in settings.stores),
+        database=_database_plan(stack, settings),
+        volumes=tuple(VolumePlan(item.name, _volume_place(item.name), item.exclude) for item in settings.volumes),
+        folder="/deployment",
+        folder_excludes=settings.folder_excludes,
+        assertions=tuple(AssertionPlan(item.name, item.database, item.sql) for item in settings.questions),
+        age_limit_hours=settings.age_limit_hours,
+        schedule=settings.schedule,
+        heartbeat_url_file=f"{_SECRETS}/{_HEARTBEAT}" if settings.heartbeat else "",
+        parallel=settings.parallel,
+    )
+
+
+def _store_plan(store: BackupStore) -> StorePlan:
+    return StorePlan(
+        name=store.name,
+        directory=_store_place(store) if store.directory else "",
+        bucket=store.bucket,
+        prefix=store.prefix,
+        endpoint=store.endpoint,
+        region=store.region,
+        credentials_file=f"{_SECRETS}/{_credentials(store)}" if store.access_key else "",
+        may_delete=store.may_delete,
+        retention=store.retention,
+    )
+
+
+def _database_plan(stack: Stack, settings: BackupSettings) -> DatabasePlan | None:
+    postgres = stack.postgres
+    if isinstance(postgres, BundledPostgres):
+        return DatabasePlan(
+            SOCKET_FOLDER,
+            5432,
+            postgres.superuser,
+            postgres.databases,
+            postgres.version,
+            cluster_folder=postgres.cluster_path,
+        )
+    if isinstance(postgres, ExternalPostgres):
+        return DatabasePlan(
+            postgres.host,
+            postgres.port,
+            postgres.user,
+            postgres.databases,
+            settings.version,
+            password_file=f"{_SECRETS}/{_PGPASS}",
+            tls=postgres.tls,
+        )
+    return None
+
+
+def _volume_place(name: str) -> str:
+    return f"/volumes/{name}"
+
+
+def _store_place(store: BackupStore) -> str:
+    return f"/stores/{store.name}"
+
+
+def _credentials(store: BackupStore) -> str:
+    return f"store_{store.name}"
+
+
+def needs_network(stack: Stack) -> bool:
+    """Whether the job has to reach anything outside of this host, or a database that is not in a container of ours."""
+    settings = stack.backups
+    if settings is None:
+        return False
+    return (
+        bool(settings.heartbeat)
+        or isinstance(stack.postgres, ExternalPostgres)
+        or any(store.bucket for store in settings.stores)
+    )
+
+
+def services(stack: Stack) -> dict[str, Any]:
+    """The job's containers as Compose data; none when backups are off."""
+    settings = stack.backups
+    if settings is None:
+        return {}
+    network = {"networks": [BACKUP_NETWORK]} if needs_network(stack) else {"network_mode": "none"}
+    given = [{"source": f"backup_{name}", "target": name} for name in _secret_files(stack, settings)]
+    unused = {"tmpfs": [f"{postgres_data_folder(settings.version)}:size=1m"]}
+    cluster = {} if isinstance(stack.postgres, BundledPostgres) else unused
+    stores = [_bind(store) for store in settings.stores]
+    return {
+        settings.service: {
+            **_extends("backup"),
+            **network,
+            **cluster,
+            "volumes": [*_of_app(stack, settings, read_only=True), *stores],
+            "secrets": given,
+        },
+        # The image declares a volume there: without this every night would leave an empty one behind, if it is killed.
+        settings.drill_service: {**_extends("backup-drill"), **unused},
+        settings.restore_service: {
+            **_extends("backup-restore"),
+            **network,
+            **cluster,
+            "volumes": [*_of_app(stack, settings, read_only=False), *stores],
+            "secrets": given,
+        },
+    }
+
+
+def _extends(service: str) -> dict[str, Any]:
+    return {"extends": {"file": f"platform/{_FRAGMENT}", "service": service}}
+
+
+def _of_app(stack: Stack, settings: BackupSettings, *, read_only: bool) -> list[dict[str, Any]]:
+    """The socket, the cluster's files, the volumes; connecting to a socket is no writing."""
+    mounts = []
+    if isinstance(stack.postgres, BundledPostgres):
+        mounts.append(_volume(SOCKET_VOLUME, SOCKET_FOLDER, read_only=True))
+        mounts.append(_volume(stack.postgres.volume, stack.postgres.data_path, read_only=read_only))
+    mounts += [_volume(item.name, _volume_place(item.name), read_only=read_only) for item in settings.volumes]
+    return mounts
+
+
+def _volume(name: str, target: str, *, read_only: bool) -> dict[str, Any]:
+    # What the image has at that place is none of the app's data.
+    data = {"type": "volume", "source": name, "target": target, "volume": {"nocopy": True}}
+    return {**data, "read_only": True} if read_only else data
+
+
+def _bind(store: BackupStore) -> dict[str, Any]:
+    """A folder of the host; a disk that is not mounted must be an error, not a new folder on the wrong disk."""
+    source = from_compose_folder(store.directory) if store.is_default else store.directory
+    return {"type": "bind", "source": source, "target": _store_place(store), "bind": {"create_host_path": False}}
+
+
+def _secret_files(stack: Stack, settings: BackupSettings) -> dict[str, str]:
+    """Name below /run/secrets → where the file lies, seen from the compose folder."""
+    private = from_compose_folder(f"{private_folder(stack.environment)}/backups")
+    files = {_RECOVERY_KEY: from_compose_folder("secrets/recovery.key")}
+    files |= {_credentials(store): f"{private}/{_credentials(store)}" for store in settings.stores if store.access_key}
+    if isinstance(stack.postgres, ExternalPostgres):
+        files[_PGPASS] = f"{private}/{_PGPASS}"
+    if settings.heartbeat:
+        files[_HEARTBEAT] = f"{private}/{_HEARTBEAT}"
+    return files
+
+
+def secrets(stack: Stack) -> dict[str, Any]:
+    """The files with secrets, as Compose names them."""
+    if stack.backups is None:
+        return {}
+    return {f"backup_{name}": {"file": place} for name, place in _secret_files(stack, stack.backups).items()}
+
+
+def parameters(stack: Stack) -> dict[str, str]:
+    """The values of `.env` that the fragment interpolates."""
+    if stack.backups is None:
+        return {}
+    limits = stack.backups.limits
+    return {
+        "MOORAGE_BACKUP_IMAGE": stack.backups.image,
+        "MOORAGE_BACKUP_CPUS": format_cpu(limits.cpu),
+        "MOORAGE_BACKUP_MEMORY": str(limits.memory),
+    }
+
+
+def add_files(stack: Stack, public: Tree, private: Tree) -> None:
+    """The plan, the night's script and its settings, the fragment; secrets apart."""
+    settings = stack.backups
+    if settings is None:
+        return
+    public.add(f"compose/platform/{_FRAGMENT}", asset("compose", _FRAGMENT).read_bytes())
+    public.add(PLAN_FILE, plan(stack, settings).as_json())
+    public.add(NIGHT_SCRIPT, asset("backups", "night.sh").read_bytes(), 0o755)
+    public.add(_SETTINGS, _night_settings(stack, settings))
+    if settings.on_failure:
+        public.add(_ON_FAILURE, hook_text(settings.on_failure), 0o755)
+    for store in settings.stores:
+        if store.access_key:
+            private.add(f"backups/{_credentials(store)}", _credentials_text(store), 0o600)
+    if isinstance(stack.postgres, ExternalPostgres):
+        private.add(f"backups/{_PGPASS}", _pgpass(stack.postgres), 0o600)
+    if settings.heartbeat:
+        private.add(f"backups/{_HEARTBEAT}", f"{settings.heartbeat.reveal()}\n", 0o600)
+
+
+_HEADER = "Rendered by moorage; changes here are lost. Settings: `backups` in moorage.yaml."
+
+
+def hook_text(command: Sequence[str]) -> str:
+    """A shell script that runs the operator's command, its words as they are written in moorage.yaml."""
+    return f"#!/bin/sh\n# {_HEADER}\nexec {shlex.join(command)}\n"
+
+
+def _night_settings(stack: Stack, settings: BackupSettings) -> str:
+    """Read by a shell: every value is quoted for it."""
+    values = {
+        "PROJECT": stack.project,
+        "ENVIRONMENT": stack.environment,
+        "SERVICE": settings.service,
+        "DRILL_SERVICE": settings.drill_service,
+    }
+    return f"# {_HEADER}\n" + "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def _credentials_text(store: BackupStore) -> str:
+    """The format of AWS' own programs."""
+    assert store.access_key is not None
+    assert store.secret_key is not None
+    return (
+        f"[default]\naws_access_key_id = {store.access_key.reveal()}\n"
+        f"aws_secret_access_key = {store.secret_key.reveal()}\n"
+    )
+
+
+def _pgpass(postgres: ExternalPostgres) -> str:
+    """libpq's password file; `:` and a backslash are escaped in it."""
+    fields = (postgres.host, str(postgres.port), "*", postgres.user, postgres.password.reveal())
+    return ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields) + "\n"
+
+
+def readme_view(stack: Stack) -> dict[str, str] | None:
+    """What the README of the rendered folder tells of backups."""
+    settings = stack.backups
+    if settings is None:
+        return None
+    return {
+        "service": settings.service,
+        "restore_service": settings.restore_service,
+        "schedule": settings.schedule,
+        "unit": f"moorage-{stack.project}.{settings.service}",
+        "stores": ", ".join(f"`{store.name}` ({store.directory or store.bucket})" for store in settings.stores),
+        "image": settings.image,
+        "image_words": f"built from `{settings.base_image}` by `moorage up`" if settings.base_image else "ready-made",
+    }
