@@ -147,9 +147,10 @@ class Site:
             names = docker(kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={self.name}").split()
             if names:
                 docker(kind, "rm", *names)
-        kept = docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"moorage-release/{self.name}/*").split()
-        if kept:
-            docker("rmi", *kept)
+        for mine in (f"moorage-release/{self.name}/*", f"moorage-job/{self.name}"):
+            kept = docker("images", "--format", "{{.Repository}}:{{.Tag}}", mine).split()
+            if kept:
+                docker("rmi", *kept)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

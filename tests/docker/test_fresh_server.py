@@ -76,6 +76,11 @@ def test_install_boot_and_timers(engine: None, tmp_path: Path) -> None:
         plan = server.run(["/opt/moorage/bin/moorage", "-C", "/srv/acme", "plan"])
         assert "nothing to do" in plan.stderr
         _wait_for_timer(server)
+        assert server.run(["systemctl", "is-active", "moorage-acme.backup.timer"]).stdout.strip() == "active"
+        # The night starts its container where systemd knows nothing but the unit's file.
+        server.run(["systemctl", "start", "moorage-acme.backup.service"], check=False, timeout_seconds=300)
+        said = server.run(["journalctl", "-o", "cat", "-u", "moorage-acme.backup.service"]).stdout
+        assert "acme_backup-work" in server.run(["docker", "volume", "ls", "-q"]).stdout, said
         server.run(["/opt/moorage/bin/moorage", "-C", "/srv/acme", "uninstall", "--yes"])
         assert server.run(["sh", "-c", "ls /etc/systemd/system | grep moorage || true"]).stdout.strip() == ""
 

@@ -13,8 +13,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from moorage.console import Console
+from moorage.durable import make_closed_folder, named_failure
 from moorage.errors import DeployError, MoorageError
-from moorage.targets.compose import images, private_files
+from moorage.targets.compose import images, job_image, private_files
 from moorage.targets.compose.converge import Convergence
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import StackFacts, read_facts
@@ -127,6 +128,8 @@ class Deployer:
         image_ids = images.obtain(
             self.docker, self.facts, self.console, options.sources, build=options.build, no_cache=options.no_cache
         )
+        self._prepare_backups()
+        image_ids |= job_image.ensure(self.docker, self.facts, self.console, no_cache=options.no_cache)
         recorded = current if current is not None and self._is_what_is_rendered(current, image_ids) else None
         if recorded is not None and self._is_settled() and self._is_well():
             self.convergence.join_project_networks()
@@ -141,6 +144,13 @@ class Deployer:
                 raise _in_vain(recorded, reason_of(error)) from None
             raise self._fall_back(current, reason_of(error)) from None
         return recorded or self._record(image_ids)
+
+    def _prepare_backups(self) -> None:
+        """The folder of the store that nobody configured; that of any other must be there already."""
+        if self.facts.backups is not None and self.facts.backups.default_folder:
+            folder = self.place.folder / self.facts.backups.default_folder
+            with named_failure(folder):
+                make_closed_folder(folder)
 
     def _name_damaged_releases(self) -> None:
         for record in self.releases.damaged():
@@ -267,6 +277,7 @@ class Deployer:
         for item in old:
             self.releases.remove(item)
         images.forget_all_but(self.docker, self.facts.project, self.releases.ids())
+        job_image.tidy(self.docker, self.facts.project, self.facts.backups.image if self.facts.backups else "")
         if old:
             self.console.detail(f"{plural(len(old), 'old release')} tidied away")
 

@@ -149,6 +149,12 @@ class Docker:
         found = self._inspect("image", sorted(set(references)))
         return {item["Id"]: tuple((item.get("Config") or {}).get("Volumes") or ()) for item in found}
 
+    def image_label(self, reference: str, label: str) -> str:
+        """A label of a local image; empty when there is no such image or label."""
+        found = self._inspect("image", [reference])
+        labels = (found[0].get("Config") or {}).get("Labels") or {} if found else {}
+        return str(labels.get(label, ""))
+
     def volumes(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         """Name → labels of the volumes that exist."""
         return {item["Name"]: item.get("Labels") or {} for item in self._inspect("volume", names)}

@@ -41,6 +41,8 @@ class Engine:
     ill: set[str] = field(default_factory=set)
     networks: dict[str, bool] = field(default_factory=dict)
     declared: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    builds_nothing: bool = False
     clock: int = 0
 
     def step(self, text: str) -> None:
@@ -77,6 +79,10 @@ class FakeDocker(Docker):
     def image_volumes(self, references: Any) -> dict[str, tuple[str, ...]]:
         self.engine.step("image inspect")
         return {image: self.engine.declared.get(image, ()) for image in references}
+
+    def image_label(self, reference: str, label: str) -> str:
+        self.engine.step("image inspect")
+        return self.engine.labels.get(self.engine.images.get(reference, ""), {}).get(label, "")
 
     def volumes(self, names: Any) -> dict[str, dict[str, str]]:
         self.engine.step("volume inspect")
@@ -120,6 +126,10 @@ class FakeDocker(Docker):
         elif arguments[:2] == ("network", "rm"):
             assert not [item.name for item in self.engine.containers.values() if rest[-1] in item.networks]
             del self.engine.networks[rest[-1]]
+        elif word == "pull":
+            self.engine.images.setdefault(rest[-1], f"sha256:{rest[-1]}")
+        elif word == "build":
+            self._build(rest)
         elif word == "tag":
             self.engine.images[rest[1]] = self.image_id_now(rest[0])
         elif word == "rmi":
@@ -128,6 +138,13 @@ class FakeDocker(Docker):
             prefix = rest[-1].removesuffix("*")
             return Result(0, "\n".join(name for name in self.engine.images if name.startswith(prefix)), "")
         return Result(0, "", "")
+
+    def _build(self, words: list[str]) -> None:
+        if self.engine.builds_nothing:
+            raise CommandFailed(["docker", "build"], 1, "E: Unable to locate package restic")
+        name, (label, _, value) = words[words.index("--tag") + 1], words[words.index("--label") + 1].partition("=")
+        self.engine.images[name] = f"sha256:{value}"
+        self.engine.labels[f"sha256:{value}"] = {label: value}
 
     def image_id_now(self, name: str) -> str:
         return name if name.startswith("sha256:") else self.engine.images[name]

@@ -1,0 +1,128 @@
+"""The image of the backup job: built here from the database's own image, again only when something in it changed.
+
+Failing at this never keeps a site from being deployed: a repair at night must not hang on a package mirror. It is
+told loudly, and `check` and `status` stay red until the image is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from moorage.assets import asset
+from moorage.console import Console
+from moorage.errors import CommandFailed, MoorageError
+from moorage.targets.compose.docker import Docker
+from moorage.targets.compose.facts import BackupFacts, StackFacts
+
+LABEL_CONTENT = "moorage.job-content"
+_REPOSITORY = "moorage-job"
+_BUILD_SECONDS = 1800.0
+_BUILD_LINES = 15
+_PACKAGE = Path(__file__).parents[2]
+_LEFT_OUT = ("__pycache__", "_assets")
+
+
+def ensure(docker: Docker, facts: StackFacts, console: Console, *, no_cache: bool = False) -> dict[str, str]:
+    """Reference → id of the job's image, made or obtained when it is not here; empty, and told, when it can't be had."""
+    job = facts.backups
+    if job is None:
+        return {}
+    try:
+        if not job.base_image:
+            _obtain(docker, job.image, facts.pull, console)
+        elif no_cache or not is_current(docker, job):
+            _build(docker, job, facts.pull, console, no_cache=no_cache)
+    except MoorageError as error:
+        _tell(docker, job, console, error)
+    found = docker.image_id(job.image)
+    return {job.image: found} if found else {}
+
+
+def is_current(docker: Docker, job: BackupFacts) -> bool:
+    """Whether the image is here and made of what it would be made of now."""
+    if not job.base_image:
+        return bool(docker.image_id(job.image))
+    base = docker.image_id(job.base_image)
+    return bool(base) and docker.image_label(job.image, LABEL_CONTENT) == content_digest(base)
+
+
+def content_digest(base_id: str) -> str:
+    """A fingerprint of all that goes into the image: the base, the recipe, the package."""
+    total = hashlib.sha256(base_id.encode())
+    for name, content in _context():
+        total.update(f"\0{name}\0{len(content)}\0".encode() + content)
+    return total.hexdigest()
+
+
+def _context() -> Iterator[tuple[str, bytes]]:
+    """The files that the build is given, sorted, by their names."""
+    yield "Dockerfile", asset("backups", "image", "Dockerfile").read_bytes()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        relative = path.relative_to(_PACKAGE)
+        if not set(relative.parts) & set(_LEFT_OUT):
+            yield f"moorage/{relative.as_posix()}", path.read_bytes()
+
+
+def _obtain(docker: Docker, reference: str, pull: str, console: Console) -> None:
+    """Pull an image that is not here. Raises MoorageError when that fails or is not wanted."""
+    if docker.image_id(reference):
+        return
+    if pull == "never":
+        raise MoorageError(f"{reference} is not on this host and `images.pull` is never", f"`docker pull {reference}`")
+    with console.waiting(f"pulling {reference}"):
+        docker.docker("pull", "--quiet", reference, timeout_seconds=3600)
+
+
+def _build(docker: Docker, job: BackupFacts, pull: str, console: Console, *, no_cache: bool) -> None:
+    """Raises MoorageError with the build's last line."""
+    _obtain(docker, job.base_image, pull, console)
+    digest = content_digest(docker.image_id(job.base_image))
+    console.action(f"building the image of the backup job from {job.base_image}")
+    with tempfile.TemporaryDirectory(prefix="moorage-job-") as folder, console.waiting("building the backup job"):
+        _write_context(Path(folder))
+        docker.docker(
+            "build",
+            *(["--no-cache"] if no_cache else []),
+            *("--tag", job.image),
+            *("--label", f"{LABEL_CONTENT}={digest}"),
+            *("--build-arg", f"POSTGRES_IMAGE={job.base_image}"),
+            folder,
+            timeout_seconds=_BUILD_SECONDS,
+        )
+    console.success(f"{job.image} built")
+
+
+def _write_context(folder: Path) -> None:
+    """Files that every user of the image may read, whatever the package's own rights here are."""
+    for name, content in _context():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o644)
+    for place in (folder, *folder.rglob("*")):
+        if place.is_dir():
+            place.chmod(0o755)
+
+
+def _tell(docker: Docker, job: BackupFacts, console: Console, error: MoorageError) -> None:
+    if isinstance(error, CommandFailed):
+        console.detail("\n".join(error.output.splitlines()[-_BUILD_LINES:]))
+    is_old_here = bool(docker.image_id(job.image))
+    what = "backups go on with the earlier image" if is_old_here else "NO BACKUPS ARE MADE"
+    console.warning(f"{what}: {job.image} could not be had: {error.message}")
+    console.detail(
+        "→ are the mirrors of the packages reachable? `moorage up` tries again; or set `backups.image` to a ready-made one"
+    )
+
+
+def tidy(docker: Docker, project: str, keep: str = "") -> None:
+    """Take the names of this project's other job images away; releases keep theirs under names of their own."""
+    listed = docker.docker(
+        "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{_REPOSITORY}/{project}:*", check=False
+    )
+    for name in listed.output.split():
+        if name != keep:
+            docker.docker("rmi", name, check=False)

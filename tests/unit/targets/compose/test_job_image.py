@@ -1,0 +1,149 @@
+"""The job's image: built when something in it changed, and never in the way of a site."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from moorage import flow
+from moorage.console import Console
+from moorage.targets.compose import deploy, job_image, probe, waiting
+from moorage.targets.compose.deploy import Deployer, Place, UpOptions
+from tests.unit.given import deployment
+from tests.unit.targets.compose.engine import Engine, FakeDocker, with_images
+
+COMPOSE = {
+    "x-moorage": {"requires": {"postgres": {"database": "notes"}}},
+    "services": {"web": {"image": "nginx:1.27", "x-moorage": {"port": 80, "route": {"paths": ["/"]}}}},
+}
+IMAGE = "moorage-job/acme:postgres-17-0.1.0"
+
+
+class Site:
+    """A deployment, deployed on an engine in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.engine = Engine()
+        FakeDocker.engine = self.engine
+        self.write()
+
+    def write(self, settings: str = "") -> None:
+        found = deployment(self.folder, COMPOSE, settings)
+        rendering = flow.render(found.stack)
+        rendering.private.write(found.private_folder)
+        rendering.public.write(found.rendered_folder)
+        self.engine.images |= with_images(found.rendered_folder, self.engine.images)
+
+    def up(self, *, no_cache: bool = False) -> bool:
+        """Whether there is a new release."""
+        deployer = Deployer(Place(self.folder, "compose"), Console(quiet=True))
+        self.engine.log.clear()
+        return deployer.up(UpOptions(self.folder, no_cache=no_cache)) is not None
+
+    def builds(self) -> list[str]:
+        return [line for line in self.engine.log if line.startswith("build ")]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(deploy, "Docker", FakeDocker)
+    monkeypatch.setattr(probe, "wait_for", lambda *_, **__: probe.Answer(200, "ok"))
+    monkeypatch.setattr(probe, "ask", lambda *_, **__: probe.Answer(200, "ok"))
+    monkeypatch.setattr(waiting.time, "sleep", lambda _: None)
+    monkeypatch.setattr(waiting, "_QUIET_SECONDS", 0.0)
+    return Site(tmp_path)
+
+
+def test_it_is_built_once_before_anything_starts_and_kept_with_the_release(site: Site) -> None:
+    assert site.up()
+    (build,) = site.builds()
+    assert f"--tag {IMAGE}" in build
+    assert "--build-arg POSTGRES_IMAGE=postgres:17" in build
+    first_start = next(index for index, line in enumerate(site.engine.log) if line.startswith("compose up"))
+    assert site.engine.log.index(build) < first_start
+    (record,) = (site.folder / "releases/compose").glob("0*/release.json")
+    assert IMAGE in json.loads(record.read_text())["images"]
+    assert [name for name in site.engine.images if re.match(r"moorage-release/acme/moorage-job-acme-postgres-17", name)]
+    assert not site.up()
+    assert site.builds() == []
+
+
+def test_another_database_image_or_package_builds_it_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.up()
+    site.engine.images["postgres:17"] = "sha256:a-newer-one"
+    site.up()
+    assert len(site.builds()) == 1
+    context = list(job_image._context())
+    monkeypatch.setattr(job_image, "_context", lambda: iter([*context, ("moorage/new.py", b"")]))
+    site.up()
+    assert len(site.builds()) == 1
+    site.up()
+    assert site.builds() == []
+    site.up(no_cache=True)
+    assert "--no-cache" in site.builds()[0]
+
+
+def test_a_site_comes_up_without_it_and_every_up_tries_again(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.engine.builds_nothing = True
+    assert site.up()
+    assert IMAGE not in site.engine.images
+    site.up()
+    assert "NO BACKUPS ARE MADE" in capsys.readouterr().err
+    site.engine.builds_nothing = False
+    assert site.up(), "with its image it is another release"
+    assert IMAGE in site.engine.images
+
+
+def test_the_earlier_one_goes_on_when_a_new_one_fails(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.up()
+    before = site.engine.images[IMAGE]
+    site.engine.builds_nothing = True
+    site.engine.images["postgres:17"] = "sha256:a-newer-one"
+    site.up()
+    assert site.engine.images[IMAGE] == before
+    assert "backups go on with the earlier image" in capsys.readouterr().err
+
+
+def test_a_ready_made_one_is_pulled_unless_that_is_not_wanted(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    ready = "registry.example.com/moorage-job:1"
+    site.write(f"backups: {{image: '{ready}'}}\nimages: {{pull: never}}\n")
+    site.up()
+    assert not site.builds()
+    assert ready not in site.engine.images
+    assert "`images.pull` is never" in capsys.readouterr().err
+    site.write(f"backups: {{image: '{ready}'}}\n")
+    site.up()
+    assert f"pull --quiet {ready}" in site.engine.log
+    assert not site.builds()
+
+
+def test_names_of_earlier_versions_go_with_the_next_release(site: Site) -> None:
+    site.engine.images["moorage-job/acme:postgres-16-0.0.9"] = "sha256:old"
+    site.up()
+    assert "moorage-job/acme:postgres-16-0.0.9" not in site.engine.images
+    assert IMAGE in site.engine.images
+
+
+def test_the_folder_of_the_deployment_is_made_closed(site: Site) -> None:
+    site.up()
+    assert stat.S_IMODE((site.folder / "backups").stat().st_mode) == 0o700
+
+
+def test_the_context_is_the_package_readable_for_all_and_nothing_else(tmp_path: Path) -> None:
+    job_image._write_context(tmp_path)
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"Dockerfile", "moorage/__init__.py", "moorage/backups/plan.py", "moorage/errors.py"} <= files
+    assert all(name == "Dockerfile" or name.endswith(".py") for name in files)
+    assert not [name for name in files if "__pycache__" in name or "_assets" in name]
+    for path in tmp_path.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644)
+
+
+def test_its_fingerprint_says_what_is_in_it() -> None:
+    assert job_image.content_digest("sha256:a") == job_image.content_digest("sha256:a")
+    assert job_image.content_digest("sha256:a") != job_image.content_digest("sha256:b")
