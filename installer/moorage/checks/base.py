@@ -72,6 +72,16 @@ class PublicationNeed:
 
 
 @dataclass(frozen=True)
+class BackupNeed:
+    """The nightly job: its image, and the folders of the host that its stores need; `has_default_store` is one of ours."""
+
+    image: str
+    store_count: int
+    directories: tuple[str, ...] = ()
+    has_default_store: bool = False
+
+
+@dataclass(frozen=True)
 class Needs:
     """What the stack asks of the host, free of config and app: sizes in bytes.
 
@@ -112,3 +122,4 @@ class Needs:
     networks_per_project: bool = False
     database_publications: tuple[tuple[str, int, str], ...] = ()
     publications: tuple[PublicationNeed, ...] = ()
+    backups: BackupNeed | None = None

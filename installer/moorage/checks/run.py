@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from moorage.checks import (
+    backups,
     clock,
     cpus,
     disk,
@@ -48,6 +49,7 @@ CHECKS = (
     Check(files.NAME, files.check),
     Check(volumes.NAME, volumes.check),
     Check(images.NAME, images.check),
+    Check(backups.NAME, backups.check),
     Check(logs.NAME, logs.check),
     Check(networks.NAME, networks.check),
     Check(permissions.NAME, permissions.check),

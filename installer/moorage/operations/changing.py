@@ -16,7 +16,7 @@ from moorage.operations.checking import blocking_findings
 from moorage.operations.planning import facts_of
 from moorage.operations.rendering import compare, refuse_other_version, write
 from moorage.process import printable
-from moorage.targets.compose import created, images, taken_volumes, units
+from moorage.targets.compose import created, images, job_image, taken_volumes, units
 from moorage.targets.compose.certificates import Certificates
 from moorage.targets.compose.deploy import Deployer, Place, UpOptions, load_facts
 from moorage.targets.compose.docker import Docker, engine_version
@@ -136,6 +136,8 @@ def rollback(folder: Path, environment: str, console: Console, *, to: str, confi
         _refuse_what_nobody_confirmed(releases, current)
         deployer = Deployer(Place(folder, environment), console, descriptor)
         deployer.go_back(target, current)
+        # The timers are those of the release: one whose script is gone would fail every night.
+        units.install(deployer.place, deployer.facts, console)
         console.success(f"release {target.id} serves {deployer.facts.base_url}")
         console.detail(
             "moorage.yaml still says something newer: `moorage plan` shows it, `moorage up` goes forward again"
@@ -194,11 +196,12 @@ def uninstall(
     by_app = created.find(Docker(facts.project, place.compose, console), facts)
     gone += [by_app.described()] if by_app.containers else []
     if purge:
-        volumes = (*facts.volumes, *by_app.volumes)
+        volumes = (*facts.volumes, *_work_volumes(facts), *by_app.volumes)
         gone += [f"volume {name}" for name in volumes] + ["secrets", "releases", "rendered files"]
         # What somebody else made is not ours to delete; Compose leaves it as well.
         kept = ["moorage.yaml", *(f"the external volume {name}" for name in facts.external_volumes)]
-        kept.append("the recovery key: backups elsewhere can't be read without it")
+        kept += _kept_backups(folder, facts)
+        kept.append("the recovery key: backups can't be read without it")
     console.action(f"removing: {', '.join(gone)}")
     console.detail(f"staying: {', '.join(kept)}")
     if dry_run:
@@ -216,6 +219,7 @@ def uninstall(
         if purge:
             _delete_volumes(docker, facts, by_app)
         images.forget_all_but(docker, facts.project, ())
+        job_image.tidy(docker, facts.project)
         if purge:
             for place_gone in (folder / "releases" / environment, folder / "secrets" / environment, place.rendered):
                 shutil.rmtree(place_gone, ignore_errors=True)
@@ -228,13 +232,28 @@ def uninstall(
 def _delete_volumes(docker: Docker, facts: StackFacts, by_app: created.Created) -> None:
     """All data. Raises MoorageError when some is still there; the secrets that open it are kept then."""
     docker.compose("down", "--volumes")
-    left = sorted(docker.volumes((*facts.volumes, *by_app.volumes)))
+    # Of a service that no `up` starts: Compose leaves it.
+    for name in docker.volumes(_work_volumes(facts)):
+        docker.docker("volume", "rm", name, check=False)
+    left = sorted(docker.volumes((*facts.volumes, *_work_volumes(facts), *by_app.volumes)))
     if left:
         users = printable(["docker", "ps", "--all", "--filter", f"volume={left[0]}"])
         raise MoorageError(
             f"not deleted, because a container still uses it: {', '.join(left)}; secrets and releases stay",
             f"`{users}` names the container; remove it, then the same command again",
         )
+
+
+def _work_volumes(facts: StackFacts) -> tuple[str, ...]:
+    return (facts.backups.work_volume,) if facts.backups else ()
+
+
+def _kept_backups(folder: Path, facts: StackFacts) -> list[str]:
+    """The stores that are folders of this host; nobody deletes backups by removing what they were made of."""
+    if facts.backups is None:
+        return []
+    own = [str(folder.resolve() / facts.backups.default_folder)] if facts.backups.default_folder else []
+    return [f"the backups in {place}" for place in (*own, *facts.backups.directories)]
 
 
 def _require_name(project: str, typed_name: str, console: Console) -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from moorage import flow
 from moorage.app.images import DATABASE_PORTS
-from moorage.checks.base import Finding, Needs, PublicationNeed, ServiceNeed
+from moorage.checks.base import BackupNeed, Finding, Needs, PublicationNeed, ServiceNeed
 from moorage.console import Console
 from moorage.targets.compose import taken_volumes
+from moorage.targets.compose.facts import StackFacts
 from moorage.words import plural
 
 _ALWAYS_BLOCKING = ("engine", "disk", "volumes")
@@ -108,7 +109,15 @@ def needs_of(deployment: flow.Deployment) -> Needs:
             for item in stack.publications
             if item.container_port in DATABASE_PORTS
         ),
+        backups=_backups(facts),
     )
+
+
+def _backups(facts: StackFacts) -> BackupNeed | None:
+    job = facts.backups
+    if job is None:
+        return None
+    return BackupNeed(job.image, len(job.stores), job.directories, bool(job.default_folder))
 
 
 def _docker_access(deployment: flow.Deployment, name: str) -> tuple[str, str]:

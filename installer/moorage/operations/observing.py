@@ -33,9 +33,10 @@ def status(folder: Path, environment: str, console: Console) -> int:
     certificate, certificate_is_good = _certificate(facts)
     releases = Releases(folder, environment)
     current = releases.current()
-    backups = backup_health.look(place)
+    backups, backups_are_good = _backups(facts, docker)
+    health = backup_health.look(place)
     good = all(row["good"] for row in rows) and site_is_good and certificate_is_good and current is not None
-    good = good and (backups is None or backups.good)
+    good = good and backups_are_good and (health is None or health.good)
     report: dict[str, Any] = {
         "good": good,
         "project": facts.project,
@@ -43,17 +44,17 @@ def status(folder: Path, environment: str, console: Console) -> int:
         "url": facts.base_url,
         "site": {"path": facts.check_path, "status": site.status, "good": site_is_good},
         "certificate": certificate,
+        "backups": {**backups, **(health.as_data() if health else {})},
         "release": current.id if current else None,
         "releases": [{"id": item.id, "time": item.time, "moorage": item.moorage} for item in releases.all()],
         "damaged_releases": [str(record) for record in releases.damaged()],
         "services": rows,
-        "backups": None if backups is None else backups.as_data(),
     }
     if console.as_json:
         console.data(report)
     else:
         _show(report, console, certificate_is_good)
-        backup_health.show(backups, console)
+        backup_health.show(health, console)
     return 0 if good else 1
 
 
@@ -71,6 +72,17 @@ def _row(service: ServiceFacts, containers: tuple[Container, ...]) -> dict[str, 
         "restarts": sum(item.restarts for item in mine),
         "image": service.image,
     }
+
+
+def _backups(facts: StackFacts, docker: Docker) -> tuple[dict[str, Any], bool]:
+    job = facts.backups
+    if job is None:
+        return {"enabled": False}, True
+    data: dict[str, Any] = {"enabled": True, "schedule": job.schedule, "stores": list(job.stores), "image": job.image}
+    if not docker.image_id(job.image):
+        problem = f"no backups are made: the image {job.image} is not here; `moorage up` builds it"
+        return {**data, "problem": problem}, False
+    return data, True
 
 
 def _certificate(facts: StackFacts) -> tuple[dict[str, Any], bool]:
@@ -118,6 +130,8 @@ def _show(report: dict[str, Any], console: Console, certificate_is_good: bool) -
         console.success(
             f"certificate until {certificate['not_after'][:10]} ({certificate['days_left']:.0f} days), {certificate['issuer']}"
         )
+    if "problem" in report["backups"]:
+        console.failure(f"backups: {report['backups']['problem']}")
     releases = ", ".join(item["id"] for item in report["releases"]) or "none"
     if report["release"]:
         console.success(f"release {report['release']} serves (kept: {releases})")

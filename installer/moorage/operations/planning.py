@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from moorage import flow
 from moorage.console import Console
 from moorage.operations.rendering import RenderResult, compare, text_difference
 from moorage.targets.base import Rendering
+from moorage.targets.compose import job_image
 from moorage.targets.compose.deploy import Place, previous_facts
 from moorage.targets.compose.docker import Docker, engine_version
 from moorage.targets.compose.facts import StackFacts, read_facts
@@ -48,7 +50,7 @@ def container_plan(deployment: flow.Deployment, rendering: Rendering, console: C
     facts = facts_of(rendering)
     place = Place(deployment.folder, deployment.environment)
     docker = Docker(facts.project, place.compose, console)
-    return plan_containers(
+    found = plan_containers(
         facts,
         docker.containers(),
         docker.image_ids(facts.image_references),
@@ -56,6 +58,9 @@ def container_plan(deployment: flow.Deployment, rendering: Rendering, console: C
         previous_facts(Releases(deployment.folder, deployment.environment)),
         docker.networks(list(facts.network_names)),
     )
+    if facts.backups is None or job_image.is_current(docker, facts.backups):
+        return found
+    return replace(found, missing_images=(*found.missing_images, facts.backups.image))
 
 
 def facts_of(rendering: Rendering) -> StackFacts:
@@ -100,6 +105,7 @@ def _show(
         console.line(f"{_SIGNS[item.action]} {item.service}: {item.action}, {item.why}{downtime}")
     for reference in containers.missing_images:
         console.line(f"+ image {reference}: is pulled or built before anything stops")
+    _show_schedule(deployment, rendering, console)
     for name in containers.new_volumes:
         console.line(f"+ volume {name}")
     pauses = [
@@ -111,6 +117,17 @@ def _show(
     console.line(f"risk: {_RISKS[containers.risk]}")
     for reason in containers.risk_reasons:
         console.failure(reason)
+
+
+def _show_schedule(deployment: flow.Deployment, rendering: Rendering, console: Console) -> None:
+    """When backups are made, if that changes."""
+    previous = previous_facts(Releases(deployment.folder, deployment.environment))
+    before, after = previous.backups if previous else None, facts_of(rendering).backups
+    if after is None and before is not None:
+        console.line(f"- backups: no more nights ({before.schedule}); what is in the stores stays")
+    elif after is not None and (before is None or before.schedule != after.schedule):
+        was = f", not {before.schedule} any more" if before else ""
+        console.line(f"{'±' if before else '+'} backups: a night at {after.schedule}{was}")
 
 
 def _show_files(files: RenderResult, console: Console) -> None:

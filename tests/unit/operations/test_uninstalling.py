@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -45,8 +46,9 @@ class RecordingDocker:
         self.calls.append(words)
         return Result(0, "", "")
 
-    def volumes(self, _: object) -> dict[str, str]:
-        return {}
+    def volumes(self, names: Iterable[str]) -> dict[str, str]:
+        left = {"acme_backup-work"} - {words[-1] for words in self.calls if words[:2] == ("volume", "rm")}
+        return dict.fromkeys(left & set(names), "")
 
 
 def uninstall(folder: Path, *, dry_run: bool) -> None:
@@ -73,6 +75,9 @@ def test_an_external_volume_stays_and_that_is_told(
     assert "old_pg" not in gone
     assert "the external volume old_pg" in kept
     assert "the external volume theirs" in kept
+    assert "volume acme_backup-work" in gone
+    assert f"the backups in {tmp_path}/backups" in kept
     uninstall(tmp_path, dry_run=False)
     assert ("compose", "down", "--volumes") in RecordingDocker.calls
+    assert ("volume", "rm", "acme_backup-work") in RecordingDocker.calls
     assert not any("old_pg" in words or "theirs" in words for words in RecordingDocker.calls)
