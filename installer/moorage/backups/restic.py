@@ -127,7 +127,7 @@ class Restic:
         return [
             *("--json", "--host", _HOST, "--tag", tag),
             *(("--parent", parent) if parent else ("--force",)),
-            *(word for path in excludes for word in ("--exclude", _literally(path))),
+            *(word for pattern in excludes for word in ("--exclude", pattern)),
         ]
 
     def _linger_seconds(self) -> float:

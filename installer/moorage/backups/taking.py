@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from moorage import __version__
-from moorage.backups import fetching, physical_night, room, volumes
+from moorage.backups import fetching, physical_night, room, swapping, volumes
 from moorage.backups.failures import BackupError
 from moorage.backups.files import seal_files
 from moorage.backups.job_context import Job, OpenStore
@@ -173,4 +173,12 @@ def _paths(job: Job, night: Night) -> list[str]:
 
 
 def _excludes(job: Job) -> list[str]:
-    return [str(Path(job.plan.folder) / name) for name in job.plan.folder_excludes]
+    """What is left out: of the deployment's folder, of volumes as the app file says, and what a restore keeps aside."""
+    own = [str(Path(job.plan.folder) / name) for name in job.plan.folder_excludes] if job.plan.folder else []
+    aside = [f"{volume.path}/{swapping.EXCLUDED}" for volume in job.plan.volumes]
+    return [*own, *aside, *(_pattern(volume.path, name) for volume in job.plan.volumes for name in volume.excludes)]
+
+
+def _pattern(folder: str, name: str) -> str:
+    """As people know it from .gitignore: with a slash in front from the top of the volume, else anywhere in it."""
+    return f"{folder}{name}" if name.startswith("/") else f"{folder}/**/{name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import os
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from moorage.backups.plan import VolumePlan
 from moorage.backups.records import Sample, VolumeFacts
+from moorage.backups.swapping import EXCLUDED
 
 # A sample proves that bytes come back; reading a film of 10 GB every night proves no more.
 _LARGEST = 16 * 1024 * 1024
@@ -42,7 +44,7 @@ def draw(volumes: Sequence[VolumePlan], count: int, chance: random.Random) -> tu
     seen = 0
     for volume in volumes:
         for place, status in _files(Path(volume.path)):
-            if status.st_size > _LARGEST:
+            if status.st_size > _LARGEST or _may_be_left_out(volume, place):
                 continue
             seen += 1
             if len(chosen) < count:
@@ -64,6 +66,13 @@ def sha256_of(place: Path) -> str:
         while block := stream.read(1024 * 1024):
             result.update(block)
     return result.hexdigest()
+
+
+def _may_be_left_out(volume: VolumePlan, place: Path) -> bool:
+    """Whether a pattern of the volume may fit: restic decides that; who is in doubt is no sample."""
+    patterns = [part for pattern in volume.excludes for part in pattern.split("/") if part]
+    parts = place.relative_to(volume.path).parts
+    return any(fnmatch.fnmatch(part, pattern) for pattern in patterns for part in parts)
 
 
 def _candidate(volume: VolumePlan, place: Path) -> Candidate | None:
@@ -90,7 +99,10 @@ def _state(place: Path) -> tuple[int, int, int] | None:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for root, _, names in os.walk(folder):
+    for root, folders, names in os.walk(folder):
+        if Path(root) == folder:
+            # What a restore keeps aside is none of the app's.
+            folders[:] = [name for name in folders if not fnmatch.fnmatch(name, EXCLUDED)]
         for name in names:
             place = Path(root, name)
             try:

@@ -12,22 +12,20 @@ from moorage.targets.compose.deploy import Place, load_facts
 from moorage.targets.compose.job_runs import BACKUP, DRILL, JobResult, JobRunner, only_night
 from moorage.words import plural
 
-PLAN_PLACE = Path("backups") / "plan.json"
-
 
 def job_runner(place: Place, console: Console) -> JobRunner:
     """The runner of a rendered deployment. Raises MoorageError when nothing is rendered or backups are off."""
-    load_facts(place.rendered)
-    if not (place.rendered / PLAN_PLACE).is_file():
+    facts = load_facts(place.rendered)
+    if facts.backups is None:
         raise MoorageError("this deployment has no backups: `backups.enabled` is false", "set it to true, `moorage up`")
-    return JobRunner(place.compose, console)
+    return JobRunner(place.compose, facts.backups.services, console)
 
 
 def run(folder: Path, environment: str, console: Console) -> int:
     """One whole night, now. Raises MoorageError with the night's own exit status when it is not good."""
     place = Place(folder, environment)
     runner = job_runner(place, console)
-    with only_night(folder / "releases" / environment):
+    with only_night(place.compose):
         return _proven(runner, runner.run(BACKUP, ["take"]))
 
 
@@ -35,7 +33,7 @@ def drill(folder: Path, environment: str, console: Console, identifier: str, sto
     """Prove one backup (the newest for an empty id) again: fetch it, restore it, compare it, write the verdict."""
     place = Place(folder, environment)
     runner = job_runner(place, console)
-    with only_night(folder / "releases" / environment):
+    with only_night(place.compose):
         arguments = ["fetch", *([identifier] if identifier else []), *_store(store)]
         return _proven(runner, runner.run(BACKUP, arguments))
 
@@ -90,7 +88,7 @@ def prune(folder: Path, environment: str, console: Console, store: str, *, dry_r
     """Delete what retention does not ask for; with `dry_run` only say what and why."""
     place = Place(folder, environment)
     runner = job_runner(place, console)
-    with only_night(folder / "releases" / environment):
+    with only_night(place.compose):
         found = _data(runner.run(BACKUP, ["prune", *_store(store), *(["--dry-run"] if dry_run else [])]))
     if console.as_json:
         console.data(found)

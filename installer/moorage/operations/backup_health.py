@@ -13,6 +13,7 @@ from moorage.backups.plan import PLAN_FILE, read_plan
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.targets.compose.deploy import Place
+from moorage.targets.compose.names import metrics_folder
 from moorage.targets.compose.releases import Releases
 
 STATUS_FILE = "status.json"
@@ -52,11 +53,6 @@ def show(found: BackupHealth | None, console: Console) -> None:
         console.detail(f"→ {finding.fix}")
 
 
-def metrics_folder(folder: Path, environment: str) -> Path:
-    """Where the nights of an environment write their numbers, on the host."""
-    return folder / "releases" / environment / "backups"
-
-
 def look(place: Place, now: datetime | None = None) -> BackupHealth | None:
     """How the backups of a rendered deployment are; None when it has none."""
     try:
@@ -65,7 +61,7 @@ def look(place: Place, now: datetime | None = None) -> BackupHealth | None:
         return None
     now = now or datetime.now(timezone.utc)
     installed = _installed(place, now)
-    health = _last(metrics_folder(place.folder, place.environment) / STATUS_FILE)
+    health = _last(place.folder / metrics_folder(place.environment) / STATUS_FILE)
     if health is None:
         return BackupHealth(None, (none_yet(plan.age_limit_hours, installed, now),))
     return BackupHealth(health, judge(health, plan.age_limit_hours, installed, now))

@@ -28,7 +28,7 @@ def import_dump(
             f"{dump} is no file", "name a dump: plain SQL, also packed by gzip, xz or zstd, or `pg_dump -Fc`"
         )
     seen = f"{_SEEN_AS}/{dump.name}"
-    with only_night(folder / "releases" / environment):
+    with only_night(runner.compose_folder):
         begun = runner.run(RESTORE, ["import-begin"])
         begun.raise_for_status()
         identifier = str(begun.data)

@@ -42,7 +42,7 @@ def restore(
     _explain(chosen, at, console)
     if dry_run or not confirm(f"Put {chosen['id']} in the place of what is there now?"):
         return 0 if dry_run else 1
-    with only_night(folder / "releases" / environment):
+    with only_night(runner.compose_folder):
         arguments = [chosen["id"], "--store", chosen["store"], *(["--at", at] if at else [])]
         console.action("restoring beside what runs; the app serves on")
         runner.run(RESTORE, ["prepare", *arguments]).raise_for_status()
@@ -59,7 +59,7 @@ def undo(folder: Path, environment: str, console: Console, *, backup: str, confi
     identifier = _restored(runner, backup)
     if not confirm(f"Go back to what was there before {identifier} was restored?"):
         return 1
-    with only_night(folder / "releases" / environment):
+    with only_night(runner.compose_folder):
         exchange(place, runner, console, "undo", identifier)
     console.success(f"what was there before {identifier} is back; what was restored is kept until it is discarded")
     console.detail(f"→ `moorage backup restore --discard {identifier}` deletes it")
@@ -72,7 +72,7 @@ def discard(folder: Path, environment: str, console: Console, *, backup: str, co
     identifier = _restored(runner, backup)
     if not confirm(f"Delete for good what the restore of {identifier} has kept aside?"):
         return 1
-    with only_night(folder / "releases" / environment):
+    with only_night(runner.compose_folder):
         runner.run(RESTORE, ["discard", identifier]).raise_for_status()
     console.success(f"what the restore of {identifier} kept aside is deleted")
     return 0

@@ -30,6 +30,7 @@ from moorage.targets.compose.names import (
     NIGHT_SCRIPT,
     SOCKET_VOLUME,
     from_compose_folder,
+    metrics_folder,
     private_folder,
 )
 from moorage.tree import Tree
@@ -40,6 +41,7 @@ _SECRETS = "/run/secrets"
 _RECOVERY_KEY = "recovery_key"
 _PGPASS = "pgpass"
 _HEARTBEAT = "heartbeat"
+_METRICS = "/metrics"
 _SETTINGS = "backups/night.settings"
 _ON_FAILURE = "backups/on-failure.sh"
 
@@ -64,6 +66,7 @@ def plan(stack: Stack, settings: BackupSettings) -> BackupPlan:
         schedule=settings.schedule,
         heartbeat_url_file=f"{_SECRETS}/{_HEARTBEAT}" if settings.heartbeat else "",
         parallel=settings.parallel,
+        metrics_folder=_METRICS,
     )
 
 
@@ -144,7 +147,7 @@ def services(stack: Stack) -> dict[str, Any]:
             **_extends("backup"),
             **network,
             **cluster,
-            "volumes": [*_of_app(stack, settings, read_only=True), *stores],
+            "volumes": [*_of_app(stack, settings, read_only=True), *stores, _metrics(stack)],
             "secrets": given,
         },
         # The image declares a volume there: without this every night would leave an empty one behind, if it is killed.
@@ -183,6 +186,12 @@ def _bind(store: BackupStore) -> dict[str, Any]:
     """A folder of the host; a disk that is not mounted must be an error, not a new folder on the wrong disk."""
     source = from_compose_folder(store.directory) if store.is_default else store.directory
     return {"type": "bind", "source": source, "target": _store_place(store), "bind": {"create_host_path": False}}
+
+
+def _metrics(stack: Stack) -> dict[str, Any]:
+    """Numbers of the last night, for whoever watches this host; the folder is made by whoever comes first."""
+    source = from_compose_folder(f"{metrics_folder(stack.environment)}")
+    return {"type": "bind", "source": source, "target": _METRICS, "bind": {"create_host_path": True}}
 
 
 def _secret_files(stack: Stack, settings: BackupSettings) -> dict[str, str]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from moorage.backups.failures import Busy
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.process import follow, printable
 
-BACKUP = "backup"
-DRILL = "backup-drill"
-RESTORE = "backup-restore"
+# Which of the job's services: their names differ where the app has one of that name (`BackupFacts.services`).
+BACKUP, DRILL, RESTORE = range(3)
 
 # Docker's own statuses: the engine refused, the program can't be run, it is not there.
 _NOT_STARTED = (125, 126, 127)
@@ -43,15 +45,17 @@ class JobResult:
 
 
 class JobRunner:
-    """Runs the services `backup`, `backup-drill` and `backup-restore` of one deployment."""
+    """Runs the job's services of one deployment: BACKUP, DRILL and RESTORE."""
 
-    def __init__(self, compose_folder: Path, console: Console) -> None:
+    def __init__(self, compose_folder: Path, services: Sequence[str], console: Console) -> None:
         self.compose_folder = compose_folder
+        self.services = services
         self.console = console
 
-    def run(self, service: str, arguments: Sequence[str], options: Sequence[str] = ()) -> JobResult:
+    def run(self, service: int, arguments: Sequence[str], options: Sequence[str] = ()) -> JobResult:
         """One container to its end; progress is shown, the result's failure is not raised."""
-        command = ["docker", "compose", "run", "--rm", "--no-deps", "-T", *options, service, *arguments, "--json"]
+        words = [*options, self.services[service], *arguments, "--json"]
+        command = ["docker", "compose", "run", "--rm", "--no-deps", "-T", *words]
         self.console.command(f"cd {self.compose_folder} && {printable(command)}")
         result = JobResult()
         listener = _Listener(self.console, result)
@@ -105,16 +109,16 @@ class _Listener:
 
 
 @contextlib.contextmanager
-def only_night(folder: Path) -> Iterator[None]:
-    """Keep a second night out; the script of the timer takes the same lock. Raises MoorageError at once."""
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".backup.lock").open("a") as stream:
+def only_night(compose_folder: Path) -> Iterator[None]:
+    """Keep a second night out: the script of the timer takes the same lock, its own folder. Raises MoorageError at once."""
+    descriptor = os.open(compose_folder.parent / "backups", os.O_RDONLY | os.O_DIRECTORY)
+    try:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             error = MoorageError("a backup is running already", "`docker ps` shows it; wait for its end")
-            error.exit_status = 23
+            error.exit_status = Busy.exit_status
             raise error from None
         yield
+    finally:
+        os.close(descriptor)

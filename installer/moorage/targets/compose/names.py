@@ -40,6 +40,11 @@ def private_folder(environment: str) -> str:
     return f"secrets/{environment}/compose"
 
 
+def metrics_folder(environment: str) -> str:
+    """Where nights write their numbers, below the deployment folder: a Prometheus text file and `status.json`."""
+    return f"releases/{environment}/backups"
+
+
 def from_compose_folder(path: str) -> str:
     """A path below the deployment folder as seen from `rendered/<environment>/compose/`."""
     return f"../../../{path}"
