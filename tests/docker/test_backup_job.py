@@ -249,7 +249,7 @@ def test_a_second_up_has_nothing_to_do(night: Night) -> None:
 
 
 def test_purge_takes_the_work_and_leaves_the_backups(engine: None, tmp_path: Path) -> None:
-    site = new_site(tmp_path)
+    site = new_site(tmp_path, backups={"heartbeat_url": HEARTBEAT})
     try:
         assert site.up().status == 0
         Night(site).run("backup", "touch", "/stores/local/kept", "/work/gone")
@@ -257,6 +257,7 @@ def test_purge_takes_the_work_and_leaves_the_backups(engine: None, tmp_path: Pat
         assert f"the backups in {site.folder}/backups" in said
         assert [path.name for path in (site.folder / "backups").iterdir()] == ["kept"]
         assert site.name not in docker("volume", "ls", "-q")
+        assert site.name not in docker("network", "ls")
         assert not docker("images", "-q", f"moorage-job/{site.name}").split()
     finally:
         site.remove()

@@ -22,10 +22,14 @@ from moorage.targets.compose.deploy import Deployer, Place, UpOptions, load_fact
 from moorage.targets.compose.docker import Docker, engine_version
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.lock import deployment_lock
+from moorage.targets.compose.names import WORK_VOLUME
 from moorage.targets.compose.releases import Release, Releases
 from moorage.words import plural
 
 Confirm = Callable[[str], bool]
+
+# What only a night starts has its own network and volume, which Compose leaves when nobody names the profile.
+_EVERYTHING = ("--profile", "backup")
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,7 @@ def down(folder: Path, environment: str, console: Console, *, dry_run: bool) -> 
     with deployment_lock(folder, environment, console) as descriptor:
         docker = Docker(facts.project, place.compose, console, descriptor)
         with console.waiting("containers finish and go", 300):
-            docker.compose("down", "--remove-orphans")
+            docker.compose(*_EVERYTHING, "down", "--remove-orphans")
         # The marker of a broken rolling update stays: its routes are in a volume, and the next `up` takes them away.
         _tell_what_goes_on(docker, facts, console)
     console.success(f"{facts.project} is down; volumes, secrets and files stay. `moorage up` brings it back")
@@ -213,7 +217,7 @@ def uninstall(
     with deployment_lock(folder, environment, console) as descriptor:
         docker = Docker(facts.project, place.compose, console, descriptor)
         units.remove(facts, console)
-        docker.compose("down", "--remove-orphans")
+        docker.compose(*_EVERYTHING, "down", "--remove-orphans")
         by_app = created.find(docker, facts)
         created.remove(docker, by_app, purge=purge)
         if purge:
@@ -231,8 +235,8 @@ def uninstall(
 
 def _delete_volumes(docker: Docker, facts: StackFacts, by_app: created.Created) -> None:
     """All data. Raises MoorageError when some is still there; the secrets that open it are kept then."""
-    docker.compose("down", "--volumes")
-    # Of a service that no `up` starts: Compose leaves it.
+    docker.compose(*_EVERYTHING, "down", "--volumes")
+    # It holds dumps, and stays when backups were turned off.
     for name in docker.volumes(_work_volumes(facts)):
         docker.docker("volume", "rm", name, check=False)
     left = sorted(docker.volumes((*facts.volumes, *_work_volumes(facts), *by_app.volumes)))
@@ -245,7 +249,7 @@ def _delete_volumes(docker: Docker, facts: StackFacts, by_app: created.Created) 
 
 
 def _work_volumes(facts: StackFacts) -> tuple[str, ...]:
-    return (facts.backups.work_volume,) if facts.backups else ()
+    return (f"{facts.project}_{WORK_VOLUME}",)
 
 
 def _kept_backups(folder: Path, facts: StackFacts) -> list[str]:

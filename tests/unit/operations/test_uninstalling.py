@@ -78,6 +78,6 @@ def test_an_external_volume_stays_and_that_is_told(
     assert "volume acme_backup-work" in gone
     assert f"the backups in {tmp_path}/backups" in kept
     uninstall(tmp_path, dry_run=False)
-    assert ("compose", "down", "--volumes") in RecordingDocker.calls
+    assert ("compose", "--profile", "backup", "down", "--volumes") in RecordingDocker.calls
     assert ("volume", "rm", "acme_backup-work") in RecordingDocker.calls
     assert not any("old_pg" in words or "theirs" in words for words in RecordingDocker.calls)
