@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -32,9 +33,12 @@ def now() -> datetime:
 
 def written(content: Configuration) -> str:
     """The file as `targets.pgbackrest` writes it; the job's image has no Jinja."""
-    general = [f"{option.name}={reveal(option.value)}" for option in content.general]
-    cluster = [f"{option.name}={reveal(option.value)}" for option in content.cluster]
-    return "\n".join(["[global]", *general, "", f"[{content.stanza}]", *cluster, ""])
+    sections = {"global": content.general, "global:archive-push": content.archiving, content.stanza: content.cluster}
+    lines = []
+    for name, options in sections.items():
+        lines += [f"[{name}]", *(f"{option.name}={reveal(option.value)}" for option in options), ""]
+    # Only so that a test with a store that is away does not take minutes.
+    return re.sub("io-timeout=[0-9]+", "io-timeout=2", "\n".join(lines))
 
 
 class Cluster:

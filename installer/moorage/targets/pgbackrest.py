@@ -14,7 +14,12 @@ TEMPLATE = "pgbackrest/pgbackrest.conf.j2"
 
 def pgbackrest_configuration(configuration: Configuration) -> Sensitive:
     """The text of the file. Raises MoorageError when a value would end its line and begin another option."""
-    plain = replace(configuration, general=_plain(configuration.general), cluster=_plain(configuration.cluster))
+    plain = replace(
+        configuration,
+        general=_plain(configuration.general),
+        archiving=_plain(configuration.archiving),
+        cluster=_plain(configuration.cluster),
+    )
     return Sensitive(render_template(TEMPLATE, plain))
 
 

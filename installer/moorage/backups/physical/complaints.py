@@ -59,7 +59,7 @@ _BY_WORDS: tuple[tuple[str, type[BackupError], str, str], ...] = (
     (r"\[13\]|Permission denied", StoreRefused, "its folder belongs to another user", "`moorage up` sets the owner"),
     (r"failed with 40[13]|AccessDenied|SignatureDoesNotMatch", StoreRefused, "it refused the credentials", "are the keys those of this bucket?"),
     (r"failed with 404|NoSuchBucket", StoreUnreachable, "the bucket is not there", ""),
-    (r"unable to (?:get address|connect|find)|timeout|failed with 5\d\d", StoreUnreachable, "it does not answer", ""),
+    (r"unable to (?:get address|connect)|timeout connecting|failed with 5\d\d", StoreUnreachable, "it does not answer", ""),
     (r"certificate", StoreUnreachable, "its certificate can't be verified", "name the authority of a private server"),
     (r"unable to load info file.*(?:CryptoError|outside of section|FormatError)", WrongKey, "it was made with another recovery key", "is secrets/recovery.key that of this deployment?"),
 )  # fmt: skip

@@ -20,7 +20,9 @@ The locks of pgBackRest are not shared with the server's container and need not 
 Archiving is not asynchronous, on purpose. The asynchronous process forks itself off; in a container where Postgres is
 process 1 the postmaster inherits it, and takes its non-zero end (a store that can't be reached) for a crashed backend:
 it ends every connection and recovers, again with every retry (pgbackrest#2016, docker-library/postgres#1349; tried and
-seen). It also tells Postgres the truth: `pg_stat_archiver.failed_count` counts.
+seen). It also tells Postgres the truth: `pg_stat_archiver.failed_count` counts. What it costs: one segment at a time, so
+while one of two stores is away for hours and the queue is full, log may be given up for the other one too; the next
+backup heals both.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ from moorage.sensitive import Sensitive, Text
 CONFIGURATION = "/etc/pgbackrest/pgbackrest.conf"
 FOLDER = "pgbackrest"
 ARCHIVE_TIMEOUT_SECONDS = 60
+IO_TIMEOUT_SECONDS = 20
+ARCHIVING_IO_TIMEOUT_SECONDS = 10
 _AWS_PORT = 443
 
 
@@ -71,6 +75,7 @@ class Configuration:
 
     stanza: str
     general: tuple[Option, ...]
+    archiving: tuple[Option, ...]
     cluster: tuple[Option, ...]
 
 
@@ -126,7 +131,11 @@ def configuration(
         Option("start-fast", "y"),
         Option("process-max", str(parallel)),
         Option("log-level-file", "off"),
+        # Waited for a store that does not answer, for each file. Minutes of it would hide the reason.
+        Option("io-timeout", str(IO_TIMEOUT_SECONDS)),
     )
+    # A store that is away must not keep the log from the other one for longer than new log takes to come.
+    archiving = (Option("io-timeout", str(ARCHIVING_IO_TIMEOUT_SECONDS)),)
     repositories = (
         option
         for number, store in enumerate(stores, 1)
@@ -138,7 +147,7 @@ def configuration(
         Option("pg1-port", str(port)),
         Option("pg1-user", user),
     )
-    return Configuration(stanza, (*general, *repositories), cluster)
+    return Configuration(stanza, (*general, *repositories), archiving, cluster)
 
 
 def _repository(
