@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 
 from moorage.backups.keys import derived_key
+from moorage.backups.physical.commands import as_owner, give_to_owner
 from moorage.backups.physical.pgbackrest import PgBackRest
 from moorage.backups.physical.settings import BucketKeys, Configuration, configuration, postgres_parameters
 from moorage.backups.plan import BackupPlan, DatabasePlan, PhysicalPlan, StorePlan
@@ -44,6 +45,8 @@ def written(content: Configuration) -> str:
 class Cluster:
     """Postgres in a folder of its own, and an engine for it."""
 
+    segment_megabytes = 16
+
     def __init__(
         self, folder: Path, stores: Sequence[StorePlan] = (), keys: dict[str, BucketKeys] | None = None
     ) -> None:
@@ -54,9 +57,13 @@ class Cluster:
         self.stores = tuple(stores) or (StorePlan("local", directory=str(folder / "stores" / "local")),)
         self.keys = keys or {}
         self.socket.mkdir(parents=True)
+        give_to_owner(self.folder)
+        give_to_owner(self.socket)
         for store in self.stores:
             if store.directory:
-                (Path(store.directory) / "demo" / "pgbackrest").mkdir(parents=True, exist_ok=True)
+                repository = Path(store.directory) / "demo" / "pgbackrest"
+                repository.mkdir(parents=True, exist_ok=True)
+                give_to_owner(repository)
         self.configure()
         self._begin()
         self.engine = PgBackRest(self.plan)
@@ -104,10 +111,23 @@ class Cluster:
         )
         self.configuration.write_text(written(content))
         self.configuration.chmod(0o640)
+        give_to_owner(self.configuration)
 
     def _begin(self) -> None:
-        initdb = ["initdb", "-D", str(self.data), "-U", "app", "--data-checksums", "-A", "trust", "--no-sync"]
-        subprocess.run(initdb, check=True, capture_output=True)
+        initdb = [
+            "initdb",
+            "-D",
+            str(self.data),
+            "-U",
+            "app",
+            "--data-checksums",
+            "--wal-segsize",
+            str(self.segment_megabytes),
+            "-A",
+            "trust",
+            "--no-sync",
+        ]
+        subprocess.run(as_owner(initdb), check=True, capture_output=True)
         parameters = {
             **postgres_parameters(STANZA, str(self.configuration)),
             "unix_socket_directories": str(self.socket),
@@ -126,11 +146,13 @@ class Cluster:
     def start(self) -> None:
         """Start, and wait until it answers."""
         log = str(self.folder / "server.log")
-        subprocess.run(["pg_ctl", "-D", str(self.data), "-l", log, "-w", "start"], check=True, capture_output=True)
+        start = ["pg_ctl", "-D", str(self.data), "-l", log, "-w", "start"]
+        subprocess.run(as_owner(start), check=True, capture_output=True)
 
     def stop(self) -> None:
         """Stop at once, whatever state it is in."""
-        subprocess.run(["pg_ctl", "-D", str(self.data), "-m", "immediate", "stop"], check=False, capture_output=True)
+        stop = ["pg_ctl", "-D", str(self.data), "-m", "immediate", "stop"]
+        subprocess.run(as_owner(stop), check=False, capture_output=True)
 
     def connect(self, name: str = "app") -> psycopg.Connection[Any]:
         """A connection that commits every statement."""

@@ -54,7 +54,7 @@ class Server:
             "--auth-key",
             f"{KEY},{SECRET}",
         ]
-        command = ["rclone", "serve", "s3", "--addr", f"127.0.0.1:{self.port}", *options, str(self.folder / "data")]
+        command = ["rclone", "serve", "s3", "--addr", f":{self.port}", *options, str(self.folder / "data")]
         self.process = subprocess.Popen(
             command, stderr=subprocess.DEVNULL, env={"HOME": str(self.folder), "PATH": "/usr/local/bin"}
         )

@@ -49,6 +49,7 @@ class RecoveryMark:
 
     at: datetime
     wal: str
+    segment_bytes: int
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moorage.backups.failures import BackupError, Corrupt, ForeignStore, WalGap
-from moorage.backups.physical import folders, health, information, segments
+from moorage.backups.physical import control, folders, health, information, segments
 from moorage.backups.physical.choice import chosen_for, fulls_to_keep, next_kind
 from moorage.backups.physical.commands import Program
 from moorage.backups.physical.complaints import failure
@@ -53,7 +53,7 @@ class PgBackRest:
         known = self.information(store)
         server = health.cluster_of(connection)
         if not known.has_stanza:
-            self._for_all_stores("stanza-create", f"preparing store `{store}`")
+            self._for_all_stores("stanza-create", "preparing the stores for the log")
             return
         last = known.clusters[-1]
         if (last.system_identifier, last.version) == (server.system_identifier, server.version):
@@ -64,7 +64,7 @@ class PgBackRest:
                 f"the server is {server.system_identifier} of Postgres {server.version}",
                 "if its data were begun anew or restored from a dump, say so with `moorage backup run --new-cluster`",
             )
-        self._for_all_stores("stanza-upgrade", f"telling store `{store}` of the new cluster")
+        self._for_all_stores("stanza-upgrade", "telling the stores of the new cluster")
 
     def _for_all_stores(self, command: str, doing: str) -> None:
         # Both commands take no --repo: they bring every repository to the same state.
@@ -131,19 +131,23 @@ class PgBackRest:
         """A moment that a drill can recover to; waits until the log that it needs is in every store."""
         mark = health.set_mark(connection)
         for store in self._physical.stores:
-            self._wait_for(store, mark.wal)
+            self._wait_for(store, mark)
         return mark
 
-    def _wait_for(self, store: str, segment: str) -> None:
+    def _wait_for(self, store: str, mark: RecoveryMark) -> None:
         deadline = time.monotonic() + _ARRIVAL_SECONDS
         name = self.information(store).clusters[-1].archive
-        while not any(item.segment == segments.parse_segment(segment) for item in self.archive(store, name)):
+        while not self._has_arrived(store, name, mark):
             if time.monotonic() > deadline:
                 raise WalGap(
-                    f"segment {segment} of the log is not in store `{store}` after {_ARRIVAL_SECONDS:g} s",
+                    f"segment {mark.wal} of the log is not in store `{store}` after {_ARRIVAL_SECONDS:g} s",
                     "the database's log says why `archive_command` fails",
                 )
             time.sleep(1)
+
+    def _has_arrived(self, store: str, archive: str, mark: RecoveryMark) -> bool:
+        wanted = segments.parse_segment(mark.wal, mark.segment_bytes)
+        return any(item.segment == wanted for item in self.archive(store, archive, mark.segment_bytes))
 
     def restore(self, store: str, folder: Path, at: datetime | None) -> Restored:
         """See the port. The log is asked of the store during recovery: the configuration must be readable then."""
@@ -151,17 +155,19 @@ class PgBackRest:
         folders.make_new(folder, backup.database_bytes)
         target = _target(at) if at else ["--type=default"]
         self._restore(backup, folder / "data", target)
-        return Restored(folder / "data", backup, warnings=self._warnings(backup))
+        return Restored(folder / "data", backup, warnings=self._warnings(backup, folder / "data"))
 
     def _restore(self, backup: PhysicalBackup, data: Path, target: list[str]) -> None:
         place = [f"--pg1-path={data}", f"--tablespace-map-all={data.parent / 'tablespaces'}"]
         options = [f"--set={backup.label}", "--archive-mode=off", *place, *target]
         self._program.run("restore", *options, store=backup.store, doing=f"restoring {backup.label}")
 
-    def _warnings(self, backup: PhysicalBackup) -> tuple[str, ...]:
-        start = segments.parse_segment(backup.wal_start)
+    def _warnings(self, backup: PhysicalBackup, data: Path) -> tuple[str, ...]:
+        size = control.segment_bytes(data)
+        start = segments.parse_segment(backup.wal_start, size)
         assert start is not None
-        missing = segments.gaps((item.segment for item in self.archive(backup.store, backup.archive)), start)
+        archive = self.archive(backup.store, backup.archive, size)
+        missing = segments.gaps((item.segment for item in archive), start, size)
         return tuple(f"the log has a gap, nothing after it can be reached: {gap}" for gap in missing[:1])
 
     def fetch(self, store: str, folder: Path, label: str, mark: RecoveryMark) -> Restored:
@@ -169,8 +175,8 @@ class PgBackRest:
         backup = next((item for item in self.backups(store) if item.label == label), None)
         if backup is None:
             raise BackupError(f"store `{store}` has no physical backup {label}", "")
-        names = segments.between(backup.wal_start, mark.wal)
-        folders.make_new(folder, backup.database_bytes + len(names) * segments.SEGMENT_BYTES)
+        names = segments.between(backup.wal_start, mark.wal, mark.segment_bytes)
+        folders.make_new(folder, backup.database_bytes + len(names) * mark.segment_bytes)
         self._restore(backup, folder / "data", _target(mark.at))
         wal = folder / "wal"
         folders.make_owned(wal)

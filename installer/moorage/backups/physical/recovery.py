@@ -12,23 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from moorage import process
 from moorage.backups.failures import RestoreFailed, WalGap, WrongVersion
 from moorage.backups.physical.commands import as_owner
+from moorage.backups.physical.control import settings_of_the_log
 from moorage.backups.physical.folders import make_owned
 from moorage.backups.plan import DatabasePlan
 
 PORT = 5432
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 120.0
-_CONTROL = {
-    # Recovery refuses smaller values than those that the log was written with.
-    "max_connections": "max_connections setting",
-    "max_worker_processes": "max_worker_processes setting",
-    "max_wal_senders": "max_wal_senders setting",
-    "max_prepared_transactions": "max_prepared_xacts setting",
-    "max_locks_per_transaction": "max_locks_per_xact setting",
-}
 _LAST_COMMIT = re.compile(r"last completed transaction was at log time (.+)")
 _STOPPED = re.compile(r"recovery stopping (.+)")
 _SETTINGS_OF_RECOVERY = (
@@ -110,7 +102,7 @@ def _start(
     (runtime / "hba.conf").write_text("local all all trust\n", encoding="utf-8")
     (runtime / "postgresql.conf").write_text("", encoding="utf-8")
     settings = {
-        **_needed_by_the_log(restored.data),
+        **settings_of_the_log(restored.data),
         "data_directory": str(restored.data),
         "config_file": str(runtime / "postgresql.conf"),
         "hba_file": str(runtime / "hba.conf"),
@@ -133,12 +125,6 @@ def _start(
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     command = as_owner(["postgres", "-D", str(restored.data), *options])
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-
-
-def _needed_by_the_log(data: Path) -> dict[str, str]:
-    text = process.run(as_owner(["pg_controldata", str(data)]), environment={"LC_ALL": "C"}).output
-    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
-    return {parameter: known[name] for parameter, name in _CONTROL.items() if name in known}
 
 
 def _wait(server: subprocess.Popen[bytes], plan: DatabasePlan, log: Path, deadline: float) -> None:

@@ -12,8 +12,10 @@ Mounts that both containers need, at the same paths in both, the image being the
 | the folder of its socket | /var/run/postgresql | write | read |
 | /tmp, where pgBackRest looks for a stop file | tmpfs | write | write |
 
-Tried with real containers: the job needs no capability beyond those to become `postgres`, its root may be read-only, it
-runs with `network none` where the store is a directory, and it never writes to the data. Nothing reads `postmaster.pid`.
+Tried with real containers: as user `postgres` the job needs no capability; as root it needs SETUID and SETGID to become
+`postgres`, CHOWN and DAC_OVERRIDE for the folders that it makes for it, KILL to stop a recovered server. Its root may be
+read-only, it runs with `network none` where the store is a directory, and it never writes to the data. Nothing reads
+`postmaster.pid`.
 The locks of pgBackRest are not shared with the server's container and need not be: what the server runs is
 `archive-push` in its simple form, which takes none.
 
