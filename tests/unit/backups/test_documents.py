@@ -16,6 +16,7 @@ from moorage.backups.failures import BackupError, Tampered
 from moorage.backups.keys import derived_key
 from moorage.backups.manifest import (
     DatabaseFacts,
+    DatabaseProperties,
     FileFacts,
     Manifest,
     SequenceFacts,
@@ -84,11 +85,15 @@ MANIFEST = Manifest(
     databases=(
         DatabaseFacts(
             "notes", "notes", "notes", "UTF8", "C.UTF-8", 9000, "00000003-1",
-            tables=(TableFacts("public.notes", 1200, "77"),), sequences=(SequenceFacts("public.s", None),),
-            extensions=(("pgcrypto", "1.3"),), invalid_indexes=("public.i",), large_objects=2,
+            tables=(TableFacts("public.notes", 1200, "77"),), sequences=(SequenceFacts("public.s", None, 3),),
+            extensions=(("pgcrypto", "1.3"),), invalid_indexes=("public.i",), large_objects=2, large_objects_check="1:00",
+            objects=(("views", 3),),
+            properties=DatabaseProperties(
+                "C.UTF-8", "i", "und", "", 5, "c", settings=(("", "work_mem=8MB"),), privileges=(("", "CONNECT", True),)
+            ),
         ),
     ),
-    server=ServerFacts("17.12", 170012, "7448", True, "0/1"),
+    server=ServerFacts("17.12", 170012, "7448", True, "0/1", "boss", (("shared_preload_libraries", "x"),)),
     files=(FileFacts("notes/toc.dat", 12, "2" * 64),),
     volumes=("uploads",),
     tool={"pg_dump": "17.12"},

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 APPLICATION = "moorage backup"
 _CONNECT_TIMEOUT_SECONDS = 10
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-_URL = re.compile(r"\w+://\S+")
+_URL = re.compile(r"\S*//\S*")
 _VALUE = re.compile(r": \"[^\n]*\"$", re.MULTILINE)
 # What passes by itself while a server starts; everything else is told at once.
 _PASSES = ("connection refused", "no such file or directory", "starting up", "not yet accepting", "shutting down")
@@ -39,12 +39,15 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("certificate", "the server's certificate does not fit its name, or is signed by nobody that is known here"),
     ("ssl", "the server and `tls` in moorage.yaml don't agree on encryption"),
     ("translate host name", "the name of the host can't be resolved: look at its spelling and at the DNS"),
+    ("name resolution", "the name of the host can't be resolved: look at its spelling and at the DNS"),
+    ("name or service", "the name of the host can't be resolved: look at its spelling and at the DNS"),
     ("timeout", "nothing answers at that address: look at the firewall and the network"),
     ("starting up", "it is starting; its log says how far it is"),
 )  # fmt: skip
 _IS_IT_RUNNING = "does the database run? `moorage status` says so, `moorage logs` says why not"
 # Whatever the server, the database or the role has set: the same row is the same text on every server of a major version,
-# names are always written in full, and no time limit of an app cuts a backup off.
+# names are always written in full. No time limit of an app cuts a backup off, but it waits for no migration for ever: even to
+# ask for the size of a table waits for its lock.
 _SETTINGS = {
     "bytea_output": "hex",
     "client_encoding": "UTF8",
@@ -57,7 +60,7 @@ _SETTINGS = {
     "jit": "off",
     "lc_messages": "C",
     "lc_monetary": "C",
-    "lock_timeout": "0",
+    "lock_timeout": "60s",
     "quote_all_identifiers": "off",
     "row_security": "off",
     "search_path": "pg_catalog",

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 # What a dump takes of the size on disk, for the progress bar only.
 _COMPRESSION = 4
 _LOCK_WORDS = ("could not obtain lock", "lock timeout")
+_DAMAGE_WORDS = ("invalid page", "could not read block", "missing chunk", "page verification failed")
 _AFTER_MIGRATION = "let the migration finish, then run the same command again"
+_AFTER_DAMAGE = "keep the data folder as it is, and restore the last good backup"
 _HINTS = (
     ("row-level security", "rows are hidden from the backup's role: give it BYPASSRLS, or make it the tables' owner"),
     ("permission denied", "the backup's role must read everything: GRANT pg_read_all_data, or make it the owner"),
@@ -63,6 +65,8 @@ def dump(
 def _dump_globals(database: DatabasePlan, path: Path) -> None:
     """Roles, memberships and their settings; no passwords, and no table spaces, which are paths of one host."""
     name = database.names[0] if database.names else database.maintenance
+    # What is wrong with the connection is told better by ours than by the program's.
+    connect(database, name).close()
     options = ["--globals-only", "--no-tablespaces", "--no-role-passwords", "--no-sync"]
     command = ["pg_dumpall", *options, f"--database={conninfo(name)}", f"--file={path}"]
     with started(command, program_environment(database, name)) as program:
@@ -89,7 +93,7 @@ def _dumped(
             refuse_partial(target, name, moment.tables, len(used))
             return replace(facts, sequences=sequence_facts(used, sequences(connection)))
     except psycopg.errors.DataCorrupted as error:
-        raise Corrupt(f"the database `{name}` has damaged pages: {reason_of(error)}") from None
+        raise Corrupt(f"the database `{name}` has damaged pages: {reason_of(error)}", _AFTER_DAMAGE) from None
     except psycopg.Error as error:
         raise DumpFailed(f"the database `{name}` can't be counted: {reason_of(error)}", hint_of(error)) from None
 
@@ -152,4 +156,6 @@ def _failed(database: DatabasePlan, name: str, program: str, status: int | None,
         with connect(database, name) as connection:
             who = holders(connection) or "a migration or another session wanted a table for itself"
         return Busy(f"{who}; {what}", _AFTER_MIGRATION)
+    if any(word in said for word in _DAMAGE_WORDS):
+        return Corrupt(what, _AFTER_DAMAGE)
     return DumpFailed(what, next((hint for word, hint in _HINTS if word in said), "the server's log says more"))

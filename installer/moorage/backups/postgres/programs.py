@@ -18,7 +18,9 @@ _LAST_LINES = 6
 _TICK_SECONDS = 0.25
 _END_SECONDS = 10
 # These lines show values of rows, and those that follow a statement may, too.
-_VALUES = re.compile(r"^\s*(pg_\w+: )?(detail|DETAIL|CONTEXT|STATEMENT|QUERY|LINE \d+|Command was|hint|HINT):? ?")
+_VALUES = re.compile(
+    r"^\s*(pg_\w+: )?(detail: (?!Error message)|DETAIL|CONTEXT|STATEMENT|QUERY|LINE \d+|Command was|hint|HINT):? ?"
+)
 
 
 @dataclass

@@ -152,9 +152,18 @@ def memory_limit(files: tuple[Path, ...] = _MEMORY_LIMITS) -> int:
 
 def _stop(data: Path) -> None:
     """End the server of a folder, if one runs: nothing in it is of worth, so at once."""
-    if (data / "postmaster.pid").is_file():
+    if _runs(data):
         command = ["pg_ctl", "stop", "--wait", "--mode=immediate", "--silent", f"--pgdata={data}"]
         subprocess.run(command, check=False, capture_output=True)
+
+
+def _runs(data: Path) -> bool:
+    """Whether the process that the folder names is its server: in another container the number is somebody else's."""
+    try:
+        number = int((data / "postmaster.pid").read_text(encoding="utf-8").partition("\n")[0])
+        return os.fsencode(data) in Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return False
 
 
 def _run(folder: Path, command: list[str]) -> None:

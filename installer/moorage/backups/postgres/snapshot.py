@@ -48,10 +48,9 @@ def snapshot(connection: Connection, lock_wait_seconds: int) -> Iterator[Snapsho
     connection.read_only = True
     for _ in range(_ATTEMPTS):
         with connection.transaction():
-            row = connection.execute("SELECT pg_export_snapshot()").fetchone()
-            tables = dumped_tables(connection)
-            if row and _are_locked(connection, tables, lock_wait_seconds):
-                yield Snapshot(row[0], tables)
+            moment = _moment(connection, lock_wait_seconds)
+            if moment is not None:
+                yield moment
                 return
     raise Busy(
         "tables were dropped or rewritten again and again while the dump was to begin",
@@ -65,30 +64,39 @@ def holders(connection: Connection) -> str:
     return ", ".join(f"`{name}` (process {pid} of the server) holds {table}" for name, pid, table in rows)
 
 
-def _are_locked(connection: Connection, tables: Sequence[Table], lock_wait_seconds: int) -> bool:
-    """Lock them; False when one has gone or was rewritten since the snapshot was taken."""
+def _moment(connection: Connection, lock_wait_seconds: int) -> Snapshot | None:
+    """The snapshot with its tables locked; None when one has gone or was rewritten since it was taken."""
     import psycopg
-    from psycopg import sql
 
-    if not tables:
-        return True
-    names = sql.SQL(", ").join(sql.Identifier(table.schema, table.relation) for table in tables)
-    connection.execute("SELECT set_config('lock_timeout', %s, true)", [str(max(1, lock_wait_seconds * 1000))])
     try:
         with connection.transaction():
-            connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
+            # First of all: even to ask for the size of a table waits for its lock.
+            connection.execute("SELECT set_config('lock_timeout', %s, true)", [str(max(1, lock_wait_seconds * 1000))])
+            tables = dumped_tables(connection)
+            _lock(connection, tables)
+            was_rewritten = connection.execute(_REWRITTEN, [[table.oid for table in tables]]).fetchone()
     except psycopg.errors.LockNotAvailable:
-        who = holders(connection) or "a session"
         raise Busy(
-            f"{who}; waited {lock_wait_seconds} s for the tables to be free, nothing was dumped",
+            f"{holders(connection) or 'a session holds a table'}; waited {lock_wait_seconds} s, nothing was dumped",
             "let the migration finish, then run the same command again",
         ) from None
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        return False
+        return None
     except psycopg.Error as error:
         raise DumpFailed(f"tables can't be locked for the dump: {reason_of(error)}", hint_of(error)) from None
-    row = connection.execute(_REWRITTEN, [[table.oid for table in tables]]).fetchone()
-    return row is not None and row[0] == 0
+    if was_rewritten is None or was_rewritten[0]:
+        return None
+    exported = connection.execute("SELECT pg_export_snapshot()").fetchone()
+    assert exported is not None
+    return Snapshot(exported[0], tables)
+
+
+def _lock(connection: Connection, tables: Sequence[Table]) -> None:
+    from psycopg import sql
+
+    if tables:
+        names = sql.SQL(", ").join(sql.Identifier(table.schema, table.relation) for table in tables)
+        connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
 
 
 def hint_of(error: BaseException) -> str:
