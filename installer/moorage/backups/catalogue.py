@@ -109,7 +109,7 @@ class Catalogue:
 
     def give_up(self, backup_id: str) -> None:
         """Say that a backup is no longer one; do this before its snapshot is removed."""
-        self._add(backup_id, _EXPIRED, {"id": backup_id, **self._marker_data()})
+        self._add(backup_id, _EXPIRED, self._tombstone(backup_id))
 
     def forget(self, backup_id: str) -> None:
         """Remove the small files of a backup that was given up, once its snapshot is gone; the tombstone goes last."""
@@ -128,6 +128,17 @@ class Catalogue:
     def _marker_data(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "project": self._marker.project, "deployment_id": self._marker.deployment_id}
 
+    def _tombstone(self, backup_id: str) -> dict[str, Any]:
+        return {"id": backup_id, **self._marker_data()}
+
+    def _is_given_up(self, backup_id: str, problems: list[str]) -> bool:
+        """Whether there is a tombstone; any other signed file under its name gives nothing up."""
+        data = self._read(backup_id, _EXPIRED, dict, problems)
+        if data is None or data == self._tombstone(backup_id):
+            return data is not None
+        problems.append(f"{backup_id}.expired.json is no tombstone of this deployment")
+        return False
+
     def _stored(self, backup_id: str, rests: set[str]) -> StoredBackup:
         """One entry, whatever lies there; what can't be read becomes its `problem`."""
         verdicts = sorted(rest for rest in rests if _VERDICT.fullmatch(rest))
@@ -136,7 +147,7 @@ class Catalogue:
                 backup_id, None, problem=f"{_FOLDER}{backup_id}.{sorted(rests)[-1]} is no file of moorage"
             )
         problems: list[str] = []
-        is_expired = self._read(backup_id, _EXPIRED, dict, problems) is not None
+        is_expired = self._is_given_up(backup_id, problems)
         verdict = self._read(backup_id, verdicts[-1], read_verdict, problems) if verdicts else None
         record = self._read(backup_id, _RECORD, read_record, problems)
         if record is not None and Marker(record.project, record.deployment_id) != self._marker:
