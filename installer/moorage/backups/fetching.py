@@ -39,6 +39,7 @@ def fetch_for_drill(job: Job, night: Night) -> Night:
     physical_night.fetch(job, night, folder)
     _give_to_drill(folder / "input")
     _give_to_drill(folder, only_itself=True)
+    job.workplace.let_through(folder)
     return job.workplace.write(replace(night, phase="drill"))
 
 

@@ -43,6 +43,7 @@ def begin(job: Job) -> str:
         folder.mkdir(mode=0o700, parents=True)
         if os.geteuid() == 0:
             os.chown(folder, _DRILL_USER, _DRILL_USER)
+        job.workplace.let_through(folder)
         return identifier
 
 

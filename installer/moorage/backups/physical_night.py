@@ -55,6 +55,7 @@ def take(job: Job, night: Night) -> Night:
             physical=tuple((backup.store, backup.label) for backup in made),
             mark_at=mark.at.isoformat(),
             mark_wal=mark.wal,
+            mark_segment_bytes=mark.segment_bytes,
         )
     )
 
@@ -65,7 +66,7 @@ def fetch(job: Job, night: Night, folder: Path) -> None:
         return
     store, label = night.physical[0]
     job.report.step(f"fetching the cluster back from {store}")
-    mark = RecoveryMark(datetime.fromisoformat(night.mark_at), night.mark_wal)
+    mark = RecoveryMark(datetime.fromisoformat(night.mark_at), night.mark_wal, night.mark_segment_bytes)
     PgBackRest(job.plan).fetch(store, folder / FOLDER, label, mark)
     (folder / LABEL_FILE).write_text(f"{label}\n", encoding="utf-8")
 

@@ -20,7 +20,8 @@ from moorage.backups.restic_process import Outcome
 from moorage.backups.stores.base import MARKER_KEY, Store
 
 _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 10, 11, 12
-_PACK = re.compile(r"\b[Pp]ack(?: file)? <?(?:ID )?([0-9a-f]{8,64})|<data/([0-9a-f]{8,64})>")
+_PACK = re.compile(r"(?:\bpack (?:file )?|<data/|\bPack ID does not match, want )([0-9a-f]{8,64})")
+_FULL_ID = 64
 _DAMAGE = (
     "ciphertext verification failed",
     "invalid data returned",
@@ -45,6 +46,7 @@ _REFUSED = (
     "token has expired",
     "permission denied",
     "failed to refresh lock",
+    "failed to refresh stale lock",
 )
 
 
@@ -97,7 +99,9 @@ def is_locked(outcome: Outcome) -> bool:
 
 def damaged(store: Store, said: str) -> Damaged:
     """Damage, with the packs that restic names."""
-    packs = sorted({first or second for first, second in _PACK.findall(said)})
+    found = set(_PACK.findall(said))
+    # Of a changed pack, restic also tells what its name would be now; the full names are those in the store.
+    packs = sorted(name for name in found if len(name) == _FULL_ID) or sorted(found)
     named = f"pack {', '.join(packs[:5])}" if packs else _last(said)
     return Damaged(
         f"store `{store.plan.name}` gives back other bytes than were saved: {named}",

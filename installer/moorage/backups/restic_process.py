@@ -49,8 +49,12 @@ def run_restic(
     environment: Mapping[str, str],
     patience: Patience,
     on_line: Callable[[str], object],
+    keep_open: Sequence[int] = (),
 ) -> Outcome:
-    """Run to the end, and give every line on stdout to `on_line`. Never leaves restic behind, whatever is raised."""
+    """Run to the end, and give every line on stdout to `on_line`. Never leaves restic behind, whatever is raised.
+
+    restic inherits the descriptors in `keep_open`.
+    """
     try:
         process = subprocess.Popen(
             ["restic", *arguments],
@@ -60,6 +64,7 @@ def run_restic(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            pass_fds=tuple(keep_open),
         )
     except FileNotFoundError:
         raise BackupError("the program `restic` is not installed", "the job's image brings it: rebuild it") from None

@@ -55,6 +55,7 @@ class Night:
     physical: tuple[tuple[str, str], ...] = ()
     mark_at: str = ""
     mark_wal: str = ""
+    mark_segment_bytes: int = 0
     physical_failure: Failure | None = None
 
     @property
@@ -121,6 +122,11 @@ class Workplace:
         self.unfinished(identifier).rename(target)
         sync_folder(self.staging)
         return target
+
+    def let_through(self, folder: Path) -> None:
+        """Let another user find a folder that is its own: see the names beside it, and nothing else of the work volume."""
+        folder.parent.chmod(0o755)
+        self.folder.chmod(0o711)
 
     def drill_folder(self, identifier: str) -> Path:
         """Where a backup is proven: `input/` was fetched from a store, `result.json` says how it ended."""

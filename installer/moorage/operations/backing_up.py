@@ -41,7 +41,10 @@ def drill(folder: Path, environment: str, console: Console, identifier: str, sto
 def _proven(runner: JobRunner, made: JobResult) -> int:
     """Drill and conclude what was made or fetched; `conclude` says how all of it ended, whatever came before."""
     if made.status == 0:
-        runner.run(DRILL, ["drill"])
+        proven = runner.run(DRILL, ["drill"])
+        if proven.status:
+            # `conclude` tells the reason that the drill wrote down; this one may have kept it from writing.
+            runner.console.detail("\n".join([proven.failure, *proven.lines[-5:]]))
     ended = runner.run(BACKUP, ["conclude"])
     (ended if made.status == 0 else made).raise_for_status()
     return 0

@@ -181,8 +181,16 @@ def test_what_is_written_once_is_not_written_over(catalogue: Catalogue) -> None:
     catalogue.add_record(_record(0))
     with pytest.raises(Tampered, match="other content"):
         catalogue.add_record(_record(0, bytes=7))
-    with pytest.raises(Tampered, match="other content"):
-        catalogue.add_verdict(replace(_verdict(0), good=False))
+
+
+def test_of_several_verdicts_the_last_one_counts_whatever_the_clock_said(catalogue: Catalogue) -> None:
+    catalogue.add_verdict(replace(_verdict(0), good=False, at="1999-01-01T00:00:00Z"))
+    assert _by_id(catalogue)[IDS[0]].state == "bad"
+    catalogue.add_verdict(_verdict(0))
+    assert _by_id(catalogue)[IDS[0]].state == "good"
+    catalogue.give_up(IDS[0])
+    catalogue.forget(IDS[0])
+    assert IDS[0] not in _by_id(catalogue)
 
 
 @pytest.mark.parametrize("strange", ["", "../x", "latest", IDS[0] + "\n", "20261120T033000Z-AAAAAA"])
