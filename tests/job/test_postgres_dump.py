@@ -201,10 +201,22 @@ def test_an_external_role_without_superuser_dumps_and_restores_its_own(live: Dat
         "SET ROLE tenant; CREATE SCHEMA s; CREATE TABLE s.t (i serial PRIMARY KEY); INSERT INTO s.t DEFAULT VALUES;"
     )
     make_database(live, "tenants", script, "OWNER tenant")
+    execute(live, "postgres", "CREATE ROLE other; ALTER ROLE other IN DATABASE tenants SET work_mem = '8MB'")
+    execute(
+        live,
+        "postgres",
+        "ALTER DATABASE tenants SET log_statement = 'ddl'; ALTER DATABASE tenants SET work_mem = '9MB'",
+    )
+    execute(live, "postgres", "REVOKE CONNECT ON DATABASE tenants FROM PUBLIC")
     plan = replace(live, user="tenant", names=("tenants",))
     (facts,) = dump(plan, tmp_path, parallel=2, lock_wait_seconds=5)
     restore(plan, facts, tmp_path, "tenants__incoming", parallel=2)
-    assert [result for result in compare(plan, "tenants__incoming", facts) if not result.passed] == []
+    failed = [result for result in compare(plan, "tenants__incoming", facts) if not result.passed]
+    assert [result.name for result in failed] == ["tenants: properties"]
+    assert "'log_statement=ddl'" in failed[0].detail, "what only a superuser may give is told"
+    privileges = value(live, "postgres", "SELECT datacl::text[] FROM pg_database WHERE datname = 'tenants__incoming'")
+    assert sorted(privileges) == ["=T/tenant", "tenant=CTc/tenant"]
+    assert value(plan, "tenants__incoming", "SELECT setting FROM pg_settings WHERE name = 'work_mem'") == "9216"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +245,20 @@ def test_a_program_that_lies_is_not_believed(
     with pytest.raises(DumpFailed, match=message):
         dump(shop, tmp_path / "out", parallel=1, lock_wait_seconds=5)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_migration_that_comes_in_between_is_told_as_such(
+    shop: DatabasePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words are pg_dump's, for a worker that finds somebody waiting for its table."""
+    real, fake = shutil.which("pg_dump"), tmp_path / "bin" / "pg_dump"
+    fake.parent.mkdir()
+    said = "pg_dump: error: could not obtain lock on relation public.orders"
+    fake.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {real} --version\necho {said} >&2; exit 1\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    with pytest.raises(Busy, match="wanted a table for itself"):
+        dump(shop, tmp_path / "out", parallel=1, lock_wait_seconds=5)
 
 
 def test_a_page_that_is_damaged_in_the_live_database_ends_the_dump(tmp_path: Path) -> None:

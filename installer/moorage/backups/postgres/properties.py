@@ -77,11 +77,22 @@ def create_statement(facts: DatabaseFacts, name: str, server_version_number: int
     return sql.SQL("CREATE DATABASE {name} TEMPLATE template0 {given}").format(name=sql.Identifier(name), given=given)
 
 
-def apply_properties(connection: Connection, facts: DatabaseFacts, name: str, *, with_owner: bool) -> None:
-    """Give the database `name` what `facts` say; to be done after its restore, which settings could hinder."""
+def apply_properties(connection: Connection, facts: DatabaseFacts, name: str, *, may_all: bool) -> None:
+    """Give the database `name` what `facts` say; to be done after its restore, which settings could hinder.
+
+    Without `may_all` (the rights of a superuser) the owner stays, and what the role may not give is left out; a
+    comparison tells it.
+    """
+    import psycopg
+
     with connection.transaction():
-        for statement in _statements(facts, name, with_owner=with_owner):
-            connection.execute(statement)
+        for statement in _statements(facts, name, with_owner=may_all):
+            try:
+                with connection.transaction():
+                    connection.execute(statement)
+            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject):
+                if may_all:
+                    raise
 
 
 def _statements(facts: DatabaseFacts, name: str, *, with_owner: bool) -> Iterator[sql.Composed]:

@@ -49,7 +49,7 @@ def restore(
         _create(connection, facts, name)
         try:
             _fill(connection, server, facts, folder / facts.folder, name, parallel, may_all, progress)
-            apply_properties(connection, facts, name, with_owner=may_all)
+            apply_properties(connection, facts, name, may_all=may_all)
         except BaseException as error:
             with suppress(psycopg.Error):
                 drop_database(connection, name)
