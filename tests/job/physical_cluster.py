@@ -175,10 +175,10 @@ class Cluster:
         with self.connect() as connection:
             return self.engine.health(store, connection, now())
 
-    def mark(self) -> Any:
+    def mark(self, store: str = "local") -> Any:
         """A moment to recover to."""
         with self.connect() as connection:
-            return self.engine.mark(connection)
+            return self.engine.mark(store, connection)
 
     def switch(self) -> None:
         """Let the server archive the segment that it writes, and wait for it."""

@@ -101,7 +101,7 @@ def test_a_backup_and_the_log_go_to_the_bucket_and_come_back(cluster: Cluster, s
     made = cluster.engine.backup("remote", now())
     assert (made.kind, made.store) == ("full", "remote")
     assert cluster.engine.backups("local") == ()
-    mark = cluster.mark()
+    mark = cluster.mark("remote")
     cluster.run("insert into notes values ('B')")
     cluster.switch()
     assert cluster.engine.verify("remote").is_good
@@ -150,7 +150,7 @@ def test_an_unknown_authority_is_named(cluster: Cluster) -> None:
         cluster.configure()
 
 
-def test_a_bucket_that_is_away_is_named_and_the_other_store_gets_its_log(cluster: Cluster, server: Server) -> None:
+def test_a_bucket_that_is_away_is_named_and_its_log_comes_later(cluster: Cluster, server: Server) -> None:
     cluster.engine.backup("local", now())
     server.stop()
     try:

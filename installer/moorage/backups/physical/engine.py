@@ -130,7 +130,8 @@ class PhysicalEngine(Protocol):
     def check(self, connection: Connection, *, is_new_cluster: bool = False) -> None:
         """Prove for every store that the log of the running cluster arrives there; make what is missing.
 
-        The caller has claimed the stores (`Catalogue.claim`). `is_new_cluster` is said by a restore or an upgrade
+        The caller has claimed the stores (`Catalogue.claim`). One store that is away fails it.
+        `is_new_cluster` is said by a restore or an upgrade
         that made the cluster: without it another cluster than the store's raises ForeignStore.
         """
         ...
@@ -149,6 +150,10 @@ class PhysicalEngine(Protocol):
 
     def health(self, store: str, connection: Connection, now: datetime) -> WalHealth:
         """How far the log is in the store itself, and what is missing there."""
+        ...
+
+    def mark(self, store: str, connection: Connection) -> RecoveryMark:
+        """A moment that a drill can recover to, once the log that it needs is in the store; waits for that."""
         ...
 
     def restore(self, store: str, folder: Path, at: datetime | None) -> Restored:

@@ -127,11 +127,10 @@ class PgBackRest:
         backups = known.of_today if known.has_stanza else ()
         return health.judge(store, server, archive, backups, folders.free_bytes(place), now)
 
-    def mark(self, connection: Connection) -> RecoveryMark:
-        """A moment that a drill can recover to; waits until the log that it needs is in every store."""
+    def mark(self, store: str, connection: Connection) -> RecoveryMark:
+        """See the port. Other stores may be away meanwhile."""
         mark = health.set_mark(connection)
-        for store in self._physical.stores:
-            self._wait_for(store, mark)
+        self._wait_for(store, mark)
         return mark
 
     def _wait_for(self, store: str, mark: RecoveryMark) -> None:

@@ -22,9 +22,10 @@ The locks of pgBackRest are not shared with the server's container and need not 
 Archiving is not asynchronous, on purpose. The asynchronous process forks itself off; in a container where Postgres is
 process 1 the postmaster inherits it, and takes its non-zero end (a store that can't be reached) for a crashed backend:
 it ends every connection and recovers, again with every retry (pgbackrest#2016, docker-library/postgres#1349; tried and
-seen). It also tells Postgres the truth: `pg_stat_archiver.failed_count` counts. What it costs: one segment at a time, so
-while one of two stores is away for hours and the queue is full, log may be given up for the other one too; the next
-backup heals both.
+seen). It also tells Postgres the truth: `pg_stat_archiver.failed_count` counts. What it costs: Postgres
+hands over one segment at a time and the next one only when every store has it. So while one of two stores is away, the
+other gets no newer log either, and a backup to it raises WalGap, until the first answers again or the full queue gives
+log up. The way to two independent stores is `archive-async` under another process 1 (`init: true`).
 """
 
 from __future__ import annotations
