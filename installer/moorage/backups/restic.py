@@ -16,6 +16,7 @@ from typing import Any
 from moorage.backups.failures import BackupError, Damaged, RestoreFailed, StoreRefused, StoreUnreachable
 from moorage.backups.progress import Progress
 from moorage.backups.restic_failures import failure_of, is_locked, unreadable_files
+from moorage.backups.restic_locks import OwnLocks
 from moorage.backups.restic_process import Outcome, run_restic
 from moorage.backups.restic_watch import Watch
 from moorage.backups.stores.base import MARKER_KEY, RESTIC_FOLDER, Store, checked_key
@@ -65,6 +66,7 @@ class Restic:
         self._cache = cache_folder
         self._patience_seconds = patience_seconds
         self._lock_seconds = lock_seconds
+        self._own_locks = OwnLocks(cache_folder)
         self._password_file = runtime_folder / f"restic-{checked_key(store.plan.name)}.password"
         make_closed_folder(runtime_folder)
         make_closed_folder(cache_folder)
@@ -193,19 +195,20 @@ class Restic:
             raise _as_restore(failure_of(self._store, f"restore snapshot {snapshot[:8]}", outcome))
         self._must_be_restored(snapshot, target, includes or ("/",))
 
-    def _must_be_restored(self, snapshot: str, target: Path, folders: Sequence[str]) -> None:
-        for folder in folders:
-            if not os.path.lexists(Path(str(target) + folder)):
-                raise RestoreFailed(f"snapshot {snapshot[:8]} has no {folder}, or restic did not restore it")
-        for path, size in self.files(snapshot, *folders):
+    def _must_be_restored(self, snapshot: str, target: Path, paths: Sequence[str]) -> None:
+        for path in paths:
+            if not os.path.lexists(Path(str(target) + path)):
+                raise RestoreFailed(f"snapshot {snapshot[:8]} has no {path}, or restic did not restore it")
+        # One listing for all: each one asks a store far away several questions.
+        for path, size in self.files(snapshot, *paths):
             restored = Path(str(target) + path)
             if not os.path.lexists(restored) or restored.lstat().st_size != size:
                 raise RestoreFailed(f"restic did not restore {path} whole, and did not say so", "try another store")
 
-    def files(self, snapshot: str, *folders: str) -> Iterator[tuple[str, int]]:
-        """Path and bytes of every file of a snapshot below folders, or of the very files that they name."""
+    def files(self, snapshot: str, *paths: str) -> Iterator[tuple[str, int]]:
+        """Path and bytes of every file of a snapshot below folders, or of the very files that are named."""
         lines: list[str] = []
-        self._read_only(["ls", "--json", "--recursive", snapshot, *folders], f"list {folders[0]}", lines.append)
+        self._read_only(["ls", "--json", "--recursive", snapshot, *paths], f"list {paths[0]}", lines.append)
         for line in lines:
             node = json.loads(line)
             if node.get("type") == "file":
@@ -237,20 +240,36 @@ class Restic:
 
     def _locking(self, arguments: Sequence[str], watch: Watch | None = None) -> Outcome:
         """Run what takes a lock; if a lock of somebody who was killed is in the way, remove it and try once more."""
-        outcome = self._run(arguments, watch)
+        outcome = self._run_locked(arguments, watch)
         if is_locked(outcome) and self._store.plan.may_delete:
             # Without --remove-all, only locks whose owner is gone: its process, or no sign of it for 30 minutes.
             self._run(["unlock"])
-            outcome = self._run(arguments, watch)
+            self._own_locks.remove_dead(self._store, self._lock_content)
+            outcome = self._run_locked(arguments, watch)
         return outcome
 
+    def _run_locked(self, arguments: Sequence[str], watch: Watch | None) -> Outcome:
+        with self._own_locks.taking() as descriptor:
+            return self._run(arguments, watch, keep_open=(descriptor,))
+
+    def _lock_content(self, lock: str) -> dict[str, Any]:
+        """What a lock says of its owner; nothing, if it is gone meanwhile."""
+        lines: list[str] = []
+        outcome = self._run(["--no-lock", "cat", "lock", lock], on_line=lines.append)
+        content: dict[str, Any] = json.loads("".join(lines)) if outcome.status == 0 else {}
+        return content
+
     def _run(
-        self, arguments: Sequence[str], watch: Watch | None = None, on_line: Callable[[str], object] | None = None
+        self,
+        arguments: Sequence[str],
+        watch: Watch | None = None,
+        on_line: Callable[[str], object] | None = None,
+        keep_open: Sequence[int] = (),
     ) -> Outcome:
         watch = watch or Watch()
         watch.begin()
         command = [*self._caching(), *arguments]
-        return run_restic(command, self._environment(), watch.patience, on_line or watch.saw)
+        return run_restic(command, self._environment(), watch.patience, on_line or watch.saw, keep_open)
 
     def _caching(self) -> list[str]:
         return ["--no-cache"] if self._store.plan.kind == "directory" else ["--cleanup-cache"]
