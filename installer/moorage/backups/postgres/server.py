@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from moorage.backups.failures import WrongVersion
+from moorage.backups.failures import Busy, WrongVersion
 from moorage.backups.manifest import ServerFacts
 from moorage.process import run
 
@@ -19,6 +19,11 @@ _SCRATCH_FACTOR = 1.2
 _SCRATCH_BYTES = 256 << 20
 # Extensions that must be loaded at the start can't be restored into a server without them.
 _NEEDED_SETTINGS = ("shared_preload_libraries", "cron.database_name")
+
+_SIZES = """
+SELECT pg_database_size(current_database()), coalesce(sum(pg_table_size(oid)), 0)::bigint
+FROM pg_class WHERE relkind = 'r' AND relpersistence <> 't'
+"""
 
 
 @dataclass(frozen=True)
@@ -95,17 +100,25 @@ def known_hole(client: tuple[int, int]) -> str:
 
 
 def needed_room(connections: list[Connection]) -> Room:
-    """The room that dump and drill of these databases need; indexes are not dumped, so tables are the upper bound."""
+    """The room that dump and drill of these databases need; indexes are not dumped, so tables are the upper bound.
+
+    Raises Busy when a migration holds a table too long.
+    """
     sizes = [_sizes(connection) for connection in connections]
     databases, dumps = sum(size for size, _ in sizes), sum(size for _, size in sizes)
     return Room(databases, dumps, int(databases * _SCRATCH_FACTOR) + _SCRATCH_BYTES)
 
 
 def _sizes(connection: Connection) -> tuple[int, int]:
-    row = connection.execute(
-        "SELECT pg_database_size(current_database()), coalesce(sum(pg_table_size(oid)), 0)::bigint"
-        " FROM pg_class WHERE relkind = 'r' AND relpersistence <> 't'"
-    ).fetchone()
+    import psycopg
+
+    try:
+        row = connection.execute(_SIZES).fetchone()
+    except psycopg.errors.LockNotAvailable:
+        raise Busy(
+            "a session holds a table for itself, so its size can't be asked for",
+            "let the migration finish, then run the same command again",
+        ) from None
     assert row is not None
     return row[0], row[1]
 
