@@ -45,7 +45,7 @@ def take(job: Job, night: Night) -> Night:
                 job.report.step(f"backing the cluster up into {store}")
                 made.append(engine.backup(store, job.now()))
                 job.report.done(f"{made[-1].kind} backup {made[-1].label}: {made[-1].added_bytes} bytes new")
-            mark = engine.mark(connection)
+            mark = engine.mark(plan.stores[0], connection)
     except BackupError as error:
         job.report.warning(f"point-in-time recovery: {error.message}")
         return job.workplace.write(replace(night, physical_failure=failure_of(error)))

@@ -18,7 +18,7 @@ from moorage.backups.plan import StorePlan
 from moorage.backups.postgres.connections import connect
 from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.lock import deployment_lock
-from moorage.backups.postgres.server import client_version, refuse_other_client, server_facts
+from moorage.backups.postgres.server import client_version, known_hole, refuse_other_client, server_facts
 from moorage.backups.records import Record, VolumeFacts, new_id, timestamp
 from moorage.backups.signing import signed
 from moorage.backups.workplace import Night, StoreOutcome, failure_of
@@ -101,6 +101,7 @@ def _dump(job: Job, night: Night) -> Manifest:
         files=seal_files(folder, parallel=job.plan.parallel),
         volumes=tuple(volume.name for volume in job.plan.volumes),
         tool=_tools(job),
+        warnings=_warnings(job),
     )
 
 
@@ -109,6 +110,13 @@ def _tools(job: Job) -> dict[str, str]:
         return {}
     major, minor = client_version()
     return {"pg_dump": f"{major}.{minor}"}
+
+
+def _warnings(job: Job) -> tuple[str, ...]:
+    hole = known_hole(client_version()) if job.plan.database else ""
+    if hole:
+        job.report.warning(f"{hole}: take a newer image of Postgres, then `moorage up`")
+    return (hole,) if hole else ()
 
 
 def _publish(job: Job, night: Night, manifest: Manifest, digest: str) -> Night:
@@ -163,6 +171,7 @@ def _into_store(
         added_bytes=snapshot.added_bytes,
         databases=tuple((item.name, len(item.tables), item.rows) for item in manifest.databases),
         volumes=found,
+        warnings=manifest.warnings,
     )
     return StoreOutcome(plan.name, snapshot.id), (opened, record)
 

@@ -76,16 +76,16 @@ def client_version(program: str = "pg_dump") -> tuple[int, int]:
 
 
 def refuse_other_client(server: ServerFacts, client: tuple[int, int]) -> None:
-    """Raise WrongVersion unless the client programs are of the server's major version and without known holes."""
+    """Raise WrongVersion unless the client programs are of the server's major version.
+
+    A known hole in them is no reason to go without backups of one's own data: `known_hole` gives what to warn of.
+    """
     major, minor = client
     if major != server.version_number // 10000:
         raise WrongVersion(
             f"pg_dump is of version {major}.{minor}, the server of {server.version}",
             "build the job's image again: `moorage up` makes it from the server's own image",
         )
-    hole = known_hole(client)
-    if hole:
-        raise WrongVersion(hole, f"take a newer image of Postgres {major} (`docker pull`), then `moorage up`")
 
 
 def known_hole(client: tuple[int, int]) -> str:
