@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moorage import __version__
 from moorage.backups import putting_back, room
@@ -21,17 +22,24 @@ from moorage.backups.failures import BackupError, RestoreFailed
 from moorage.backups.job_context import Job, now_utc
 from moorage.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
 from moorage.backups.plan import BackupPlan, DatabasePlan
+from moorage.backups.postgres.connections import connect, program_environment
 from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.scratch import scratch_server
 from moorage.backups.records import new_id, timestamp
 from moorage.backups.report import Report
 from moorage.durable import replace_file
 
+if TYPE_CHECKING:
+    from psycopg import sql
+
 _DRILL_USER = 999
 _MISSING_ROLE = re.compile(r'role "((?:[^"]|"")+)" does not exist')
 _MAGIC = {b"\x1f\x8b": ("gzip", "-dc"), b"\x28\xb5\x2f\xfd": ("zstd", "-dc"), b"\xfd7zXZ": ("xz", "-dc")}
 # Roles that a dump names as owners are made as they are missed; a dump that names more is something else.
 _MOST_ROLES = 50
+_OWNERS = "owners.json"
+# What a dump names no owner for becomes this role's first, then the live owner's.
+_LOADER = "moorage_import"
 
 
 def begin(job: Job) -> str:
@@ -41,22 +49,36 @@ def begin(job: Job) -> str:
         identifier = new_id(job.now())
         folder = putting_back.folder_of(job, identifier)
         folder.mkdir(mode=0o700, parents=True)
+        replace_file(folder / _OWNERS, json.dumps(_owners(job)).encode(), 0o600)
         if os.geteuid() == 0:
             os.chown(folder, _DRILL_USER, _DRILL_USER)
+            os.chown(folder / _OWNERS, _DRILL_USER, _DRILL_USER)
         job.workplace.let_through(folder)
         return identifier
+
+
+def _owners(job: Job) -> dict[str, str]:
+    """Database → its owner, on the live server: who owns what a dump names nobody for."""
+    if job.plan.database is None:
+        raise BackupError("this deployment has no Postgres to import into")
+    with connect(job.plan.database, job.plan.database.maintenance) as connection:
+        rows = connection.execute("SELECT datname::text, pg_get_userbyid(datdba)::text FROM pg_database")
+        return {str(name): str(owner) for name, owner in rows}
 
 
 def digest(plan: BackupPlan, report: Report, identifier: str, source: Path, database: str) -> None:
     """Carry the dump out in a throw-away server, and dump what came of it. Raises RestoreFailed with its first error."""
     if plan.database is None:
-        raise BackupError("this deployment has no Postgres of its own to import into")
+        raise BackupError("this deployment has no Postgres to import into")
     folder = Path(plan.work) / "restore" / identifier
     name = database or plan.database.names[0]
     began = timestamp(now_utc())
     with scratch_server(folder / "scratch", forbidden_identifier="") as server:
         report.step(f"carrying {source.name} out in a throw-away server")
-        _load(server, source, name)
+        owners = json.loads((folder / _OWNERS).read_text(encoding="utf-8"))
+        if name not in owners:
+            raise BackupError(f"there is no database `{name}` here", f"one of: {', '.join(plan.database.names)}")
+        _load(server, source, name, owners[name])
         target = folder / "input" / "dump"
         target.mkdir(parents=True)
         found = dump(
@@ -91,17 +113,19 @@ def prepare(job: Job, identifier: str) -> None:
         shutil.rmtree(dumped.parent)
 
 
-def _load(server: DatabasePlan, source: Path, name: str) -> None:
-    roles: list[str] = []
+def _load(server: DatabasePlan, source: Path, name: str, owner: str) -> None:
+    """Again and again, with one more of the roles that the dump names, until it goes through."""
+    roles = [owner]
     while True:
-        _recreate(server, name, roles)
+        _recreate(server, name, roles, owner)
         errors = _carried_out(server, source, name)
         if not errors:
-            return
+            break
         missing = _MISSING_ROLE.search(errors)
         if missing is None or missing[1] in roles or len(roles) >= _MOST_ROLES:
             raise RestoreFailed(f"the dump can't be carried out: {_first_error(errors)}", "nothing was changed")
         roles.append(missing[1])
+    _execute(server, name, _statement("REASSIGN OWNED BY {} TO {}", _LOADER, owner))
 
 
 def _carried_out(server: DatabasePlan, source: Path, name: str) -> str:
@@ -113,7 +137,7 @@ def _carried_out(server: DatabasePlan, source: Path, name: str) -> str:
             stdin=stream,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=_environment(server),
+            env={**program_environment(server, name), "PGUSER": _LOADER},
             check=False,
         )
     errors = done.stderr.decode("utf-8", "replace")
@@ -142,23 +166,29 @@ def _opened(source: Path) -> Iterator[tuple[int, bool]]:
         raise RestoreFailed(f"{source.name} is damaged or cut: {said.strip().splitlines()[-1:] or program.returncode}")
 
 
-def _recreate(server: DatabasePlan, name: str, roles: list[str]) -> None:
+def _recreate(server: DatabasePlan, name: str, roles: list[str], owner: str) -> None:
+    maintenance = server.maintenance
+    _execute(server, maintenance, _statement("DROP DATABASE IF EXISTS {}", name))
+    with connect(server, maintenance) as connection:
+        known = {str(row[0]) for row in connection.execute("SELECT rolname::text FROM pg_roles")}
+    for role in roles:
+        if role not in known:
+            _execute(server, maintenance, _statement("CREATE ROLE {}", role))
+    if _LOADER not in known:
+        _execute(server, maintenance, _statement("CREATE ROLE {} LOGIN SUPERUSER", _LOADER))
+    _execute(server, maintenance, _statement("CREATE DATABASE {} OWNER {} TEMPLATE template0", name, owner))
+
+
+def _execute(server: DatabasePlan, name: str, statement: sql.Composed) -> None:
+    with connect(server, name) as connection:
+        connection.execute(statement)
+
+
+def _statement(text: str, *names: str) -> sql.Composed:
+    """A statement with names in it, each quoted as an identifier."""
     from psycopg import sql
 
-    from moorage.backups.postgres.connections import connect
-
-    with connect(server, "postgres") as connection:
-        connection.autocommit = True
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
-        for role in roles:
-            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
-            if known is None:
-                connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-
-
-def _environment(server: DatabasePlan) -> dict[str, str]:
-    return {**os.environ, "PGHOST": server.host, "PGPORT": str(server.port), "PGUSER": server.user}
+    return sql.SQL(text).format(*(sql.Identifier(name) for name in names))
 
 
 def _first_error(errors: str) -> str:
