@@ -39,6 +39,10 @@ echo
 ask "https://$domain:8443/health"
 echo
 
+say "moorage backup run: taken, restored without a network, compared"
+moorage -C "$folder" backup run
+moorage -C "$folder" backup list
+
 cat <<TEXT
 
 It runs: https://$domain:8443 (the certificate is from the demo's own authority, $ca)
@@ -46,6 +50,7 @@ It runs: https://$domain:8443 (the certificate is from the demo's own authority,
 Try next:
   .venv/bin/moorage -C $folder status            how everything is
   .venv/bin/moorage -C $folder logs web          what the app says
+  .venv/bin/moorage -C $folder backup restore    that backup, in the place of what is there; --undo goes back
   .venv/bin/moorage -C $folder tune --explain    why Postgres is set as it is
   edit $folder/moorage.yaml (for instance: env: {GREETING: hello}), then
   .venv/bin/moorage -C $folder plan              what that would change

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,10 +27,18 @@ def _built(base: str) -> str:
     return tag
 
 
-@pytest.fixture(scope="module", params=BASES)
-def image(request: pytest.FixtureRequest, engine: None) -> str:
+@cache
+def _image(base: str) -> str:
     """The job image with pytest, made anew where its recipe or its base changed."""
-    return _built(request.param)
+    return _built(base)
+
+
+def _runs() -> Iterator[tuple[str, Path]]:
+    """Every file on every base, unless its line `# bases: …` names fewer."""
+    for file in sorted(JOB.glob("test_*.py")):
+        found = re.search(r"^# bases: (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+        for base in found[1].split() if found else BASES:
+            yield base, file
 
 
 def _options_of(file: Path) -> list[str]:
@@ -36,8 +47,9 @@ def _options_of(file: Path) -> list[str]:
     return found[1].split() if found else []
 
 
-@pytest.mark.parametrize("file", sorted(JOB.glob("test_*.py")), ids=lambda file: file.stem)
-def test_inside_the_job_image(image: str, file: Path) -> None:
+@pytest.mark.parametrize(("base", "file"), list(_runs()), ids=lambda item: getattr(item, "stem", item))
+def test_inside_the_job_image(engine: None, base: str, file: Path) -> None:
+    image = _image(base)
     rclone = tools.fetch("rclone")
     mounts = {
         ROOT / "installer": "/opt/moorage",
@@ -56,6 +68,7 @@ def test_inside_the_job_image(image: str, file: Path) -> None:
         "--import-mode=importlib",
         f"/tests/job/{file.name}",
     ]
-    command = ["docker", "run", "--rm", "--pull", "never", *volumes, *_options_of(file), image, *program]
+    counts = ["--env", f"MOORAGE_KILLS={os.environ.get('MOORAGE_KILLS', '')}"]
+    command = ["docker", "run", "--rm", "--pull", "never", *counts, *volumes, *_options_of(file), image, *program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

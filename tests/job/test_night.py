@@ -1,5 +1,6 @@
 """Whole nights with a real Postgres, real restic and a real store: good ones, and each kind of bad one."""
 
+# bases: postgres:17
 # docker run: --user 999:999 --tmpfs /volumes:mode=1777 --tmpfs /small:mode=1777,size=48m --tmpfs /tmp:mode=1777,exec
 
 from __future__ import annotations
@@ -277,7 +278,7 @@ def test_a_table_that_is_gone_from_the_dump_is_noticed(site: NightSite, database
 
 def test_killed_at_any_moment_the_next_night_is_good_and_nothing_false_is_recorded(site: NightSite) -> None:
     assert site.night() == 0
-    rounds = int(os.environ.get("MOORAGE_KILLS", "4"))
+    rounds = int(os.environ.get("MOORAGE_KILLS") or "4")
     chance = random.Random(20261122)
     for _ in range(rounds):
         good = site.states().count("good")
