@@ -531,8 +531,11 @@ def test_a_key_that_may_not_delete_does_several_nights(bucket: Rig, tmp_path: Pa
     bucket.restic().check(read_percent=100)
 
 
-def test_a_store_that_goes_down_half_way_is_told_and_the_next_night_goes_on(bucket: Rig) -> None:
+def test_a_store_that_goes_down_half_way_is_told_and_the_next_night_goes_on(
+    bucket: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert bucket.proxy is not None
+    monkeypatch.setattr("moorage.backups.stores.s3._READ_SECONDS", 2)
     (bucket.files / "big").write_bytes(os.urandom(60_000_000))
     restic = bucket.ready(patience_seconds=4)
     for fault in (Answer(503, "SlowDown"), Drop(), Hang()):
@@ -660,4 +663,4 @@ def test_the_cache_stays_in_bounds(bucket: Rig, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_folder_needs_no_cache(directory: Rig) -> None:
     directory.ready().back_up([str(directory.files)], "a")
-    assert not any(path.is_file() for path in (directory.folder / "cache").rglob("*"))
+    assert not any(path.is_file() for path in (directory.folder / "cache/restic").rglob("*"))

@@ -19,9 +19,9 @@ from moorage.backups.stores.s3_failures import is_missing_key, is_precondition, 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# A dead endpoint is an answer within about a minute: three tries of at most 10 seconds and the waiting between them.
+# A dead endpoint is an answer within about a minute: three tries, and a little waiting between them.
 _CONNECT_SECONDS = 10
-_READ_SECONDS = 30
+_READ_SECONDS = 20
 _TRIES = 3
 # What boto3 would read of the machine's own settings, put out of its sight while a client is made.
 _NOT_THE_MACHINES_OWN = {
