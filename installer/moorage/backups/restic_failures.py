@@ -88,7 +88,10 @@ def _by_words(store: Store, what: str, said: str, outcome: Outcome) -> BackupErr
             f"{what}: its restic repository does not answer or is not there: {_last(said)}",
             "was it removed, or is another disk mounted?",
         )
-    return BackupError(f"{what} (status {outcome.status}): {_last(said)}", "the lines above are restic's")
+    return BackupError(
+        f"{what} (status {outcome.status}): {_last(said)}",
+        "nothing of it counts as good; run it again, and `moorage backup check` if it stays",
+    )
 
 
 def is_locked(outcome: Outcome) -> bool:
