@@ -90,7 +90,7 @@ def _by_words(store: Store, what: str, said: str, outcome: Outcome) -> BackupErr
         )
     return BackupError(
         f"{what} (status {outcome.status}): {_last(said)}",
-        "nothing of it counts as good; run it again, and `moorage backup check` if it stays",
+        "nothing of it counts as good; the next run tries again",
     )
 
 
