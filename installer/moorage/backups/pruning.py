@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from moorage.backups.job_context import Job
 from moorage.backups.plan import StorePlan
-from moorage.backups.records import StoredBackup, parse_timestamp
+from moorage.backups.records import StoredBackup, is_id, parse_timestamp
 from moorage.backups.retention import BackupAge, Decision, decide
 
 
@@ -24,12 +24,12 @@ def prune(job: Job, plan: StorePlan) -> tuple[Decision, ...]:
     backups = opened.catalogue.backups()
     found = decisions(job, plan, backups)
     going = [decision.id for decision in found if not decision.keep]
-    if not plan.may_delete or not going:
+    orphans = _orphans(opened.restic.snapshots(), backups) if plan.may_delete else []
+    if not plan.may_delete or not (going or orphans):
         return found
     for identifier in going:
         opened.catalogue.give_up(identifier)
-    # Small files of one that was cut off may be gone while its snapshot is there, and the other way round.
-    opened.restic.forget(_snapshots(backups, going))
+    opened.restic.forget([*_snapshots(backups, going), *orphans])
     for identifier in going:
         opened.catalogue.forget(identifier)
     job.report.done(f"store {plan.name}: {len(going)} given up, {len(found) - len(going)} kept")
@@ -38,6 +38,12 @@ def prune(job: Job, plan: StorePlan) -> tuple[Decision, ...]:
 
 def _snapshots(backups: Sequence[StoredBackup], going: Sequence[str]) -> list[str]:
     return [backup.record.snapshot for backup in backups if backup.id in going and backup.record is not None]
+
+
+def _orphans(snapshots: Mapping[str, Sequence[str]], backups: Sequence[StoredBackup]) -> list[str]:
+    """Snapshots that no record tells of: a kill came in between. Those of names that are not ours are left alone."""
+    known = {backup.id for backup in backups}
+    return [found for tag, ids in snapshots.items() if is_id(tag) and tag not in known for found in ids]
 
 
 def _age(backup: StoredBackup) -> BackupAge:
