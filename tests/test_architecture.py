@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.builds", "targets.compose.backups", "targets.compose.render", "parity"),
     ("targets.compose.docker", "targets.compose.lock", "targets.compose.probe", "targets.compose.images", "targets.compose.job_image", "targets.compose.releases", "targets.compose.reasons", "targets.compose.private_files", "targets.compose.taken_volumes", "targets.compose.certificates",
      "targets.compose.plan", "targets.compose.created", "targets.compose.waiting", "targets.compose.rollout", "targets.compose.migration_lock", "targets.compose.jobs", "targets.compose.converge", "targets.compose.deploy",
-     "targets.compose.units", "targets.compose.job_runs", "checks", "backups"),
+     "targets.compose.units", "targets.compose.job_runs", "targets.compose.bare_runs", "checks", "backups"),
     ("flow", "reading", "operations", "answers", "setup", "cli", "__main__"),
 )  # fmt: skip
 _PURE = (

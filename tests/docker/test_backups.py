@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,3 +212,25 @@ def test_a_full_disk_of_the_store_is_no_backup_and_takes_none_away(site: Site) -
         docker("run", "--rm", "-v", f"{store}:/store", "busybox:stable", "chmod", "0700", "/store/backups")
         store.parent.chmod(0o700)
     assert [item["id"] for item in backups(site) if item["state"] == "good"] == before
+
+
+def test_a_bare_machine_gets_everything_from_a_store_and_the_recovery_key(site: Site, tmp_path: Path) -> None:
+    number = note(site, "survives the machine", private="and so does this")
+    content = random.Random(3).randbytes(70_000)
+    place = attach(site, number, "c.bin", content)
+    run(site)
+    key = tmp_path / "recovery.key"
+    key.write_text((site.folder / "secrets" / "recovery.key").read_text())
+    before = titles(site)
+    site.must("uninstall", "--purge", "--name", site.name)
+    shutil.rmtree(site.folder)
+
+    outcome = site.moorage(
+        "restore", "--bare", "--from", str(store_of(site).parent), "--recovery-key-file", str(key), "--yes"
+    )
+    assert outcome.status == 0, outcome.text
+    assert titles(site) == before
+    assert site.request("GET", f"/api/notes/{number}").json()["private"] == "and so does this"
+    assert site.request("GET", place).body == content
+    assert site.moorage("plan").status == 0
+    assert run(site)["state"] == "good"

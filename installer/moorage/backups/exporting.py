@@ -10,6 +10,7 @@ from moorage.backups.failures import BackupError, Damaged, RestoreFailed
 from moorage.backups.files import compare_files
 from moorage.backups.job_context import Job
 from moorage.backups.plan import VOLUMES_FOLDER
+from moorage.backups.records import Record
 from moorage.durable import sync_folder
 
 
@@ -48,3 +49,21 @@ def _arrange(raw: Path, partial: Path, staged: str, folder: str) -> None:
             place.rename(partial / name)
     if not (partial / "dump").is_dir():
         raise RestoreFailed("the store gave no dump back")
+
+
+def fetch_folder(job: Job, identifier: str, target: Path) -> Record:
+    """The deployment's folder of a backup (the newest good one for an empty id) as `target/deployment`.
+
+    For a machine that has nothing yet. Raises BackupError; the folder appears only when it is whole.
+    """
+    job.prepare_runtime()
+    with job.workplace.only_one():
+        opened, record = fetching.first_that_answers(job, identifier)
+        raw = target / ".restored"
+        shutil.rmtree(raw, ignore_errors=True)
+        raw.mkdir(mode=0o700, parents=True)
+        opened.restic.restore(record.snapshot, raw, [job.plan.folder], job.report.progress)
+        (raw / job.plan.folder.lstrip("/")).rename(target / "deployment")
+        shutil.rmtree(raw)
+        sync_folder(target)
+    return record

@@ -125,6 +125,11 @@ def _export(job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
+def _fetch_folder(job: Job, options: argparse.Namespace) -> int:
+    job.report.data(asdict(exporting.fetch_folder(job, options.id, Path(options.into))))
+    return 0
+
+
 def _import_begin(job: Job, _: argparse.Namespace) -> int:
     job.report.data(importing.begin(job))
     return 0
@@ -156,6 +161,7 @@ _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "discard": _discard,
     "restored": _restored,
     "export": _export,
+    "fetch-folder": _fetch_folder,
     "import-begin": _import_begin,
     "import-digest": _import_digest,
     "import-prepare": _import_prepare,

@@ -152,6 +152,13 @@ class Deployer:
             with named_failure(folder):
                 make_closed_folder(folder)
 
+    def obtain_images(self, options: UpOptions) -> None:
+        """Every image of the rendered folder, the job's included. Raises DeployError; nothing is started."""
+        images.obtain(
+            self.docker, self.facts, self.console, options.sources, build=options.build, no_cache=options.no_cache
+        )
+        job_image.ensure(self.docker, self.facts, self.console)
+
     def _name_damaged_releases(self) -> None:
         for record in self.releases.damaged():
             self.console.warning(f"{record} can't be read; this release is left out")

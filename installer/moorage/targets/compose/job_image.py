@@ -34,7 +34,7 @@ def ensure(docker: Docker, facts: StackFacts, console: Console, *, no_cache: boo
         if not job.base_image:
             _obtain(docker, job.image, facts.pull, console)
         elif no_cache or not is_current(docker, job):
-            _build(docker, job, facts.pull, console, no_cache=no_cache)
+            build(docker, job, facts.pull, console, no_cache=no_cache)
     except MoorageError as error:
         _tell(docker, job, console, error)
     found = docker.image_id(job.image)
@@ -76,8 +76,8 @@ def _obtain(docker: Docker, reference: str, pull: str, console: Console) -> None
         docker.docker("pull", "--quiet", reference, timeout_seconds=3600)
 
 
-def _build(docker: Docker, job: BackupFacts, pull: str, console: Console, *, no_cache: bool) -> None:
-    """Raises MoorageError with the build's last line."""
+def build(docker: Docker, job: BackupFacts, pull: str, console: Console, *, no_cache: bool) -> None:
+    """Make the image. Raises MoorageError with the build's last line."""
     _obtain(docker, job.base_image, pull, console)
     digest = content_digest(docker.image_id(job.base_image))
     console.action(f"building the image of the backup job from {job.base_image}")

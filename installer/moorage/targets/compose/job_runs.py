@@ -57,13 +57,18 @@ class JobRunner:
         words = [*options, self.services[service], *arguments, "--json"]
         command = ["docker", "compose", "run", "--rm", "--no-deps", "-T", *words]
         self.console.command(f"cd {self.compose_folder} && {printable(command)}")
-        result = JobResult()
-        listener = _Listener(self.console, result)
-        result.status = follow(command, listener.hear, folder=self.compose_folder, on_error=result.lines.append)
-        if result.status in _NOT_STARTED and not result.failure:
-            result.failure = "the backup job could not be started: " + " ".join(result.lines[-2:])
-            result.hint = "`moorage up` builds its image; `moorage check` tells what is missing"
-        return result
+        return follow_job(command, self.console, self.compose_folder)
+
+
+def follow_job(command: Sequence[str], console: Console, folder: Path) -> JobResult:
+    """Run a command that talks as the job does, to its end."""
+    result = JobResult()
+    listener = _Listener(console, result)
+    result.status = follow(command, listener.hear, folder=folder, on_error=result.lines.append)
+    if result.status in _NOT_STARTED and not result.failure:
+        result.failure = "the backup job could not be started: " + " ".join(result.lines[-2:])
+        result.hint = "`moorage up` builds its image; `moorage check` tells what is missing"
+    return result
 
 
 class _Listener:
