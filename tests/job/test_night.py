@@ -1,7 +1,7 @@
 """Whole nights with a real Postgres, real restic and a real store: good ones, and each kind of bad one."""
 
 # bases: postgres:17
-# docker run: --user 999:999 --tmpfs /volumes:mode=1777 --tmpfs /small:mode=1777,size=48m --tmpfs /tmp:mode=1777,exec
+# docker run: --user 999:999 --tmpfs /volumes:mode=1777 --tmpfs /small:mode=1777,size=48m --tmpfs /tiny:mode=1777,size=160m --tmpfs /tmp:mode=1777,exec
 
 from __future__ import annotations
 
@@ -202,27 +202,34 @@ def test_no_room_for_the_work_is_said_before_anything_is_done(site: NightSite) -
     assert site.backups() == ()
 
 
-def test_a_store_that_gets_full_fails_and_another_has_the_backup(tmp_path: Path, database: DatabasePlan) -> None:
-    shutil.rmtree("/small/store", ignore_errors=True)
-    small = Path("/small/store")
-    small.mkdir()
-    stores = (StorePlan("tiny", directory=str(small)), StorePlan("disk", directory=str(tmp_path / "store")))
-    site = new_site(tmp_path, database, *stores)
-    filler = Path("/small/filler")
-
-    def fill_up() -> None:
-        free = os.statvfs("/small")
-        filler.write_bytes(os.urandom(max(0, free.f_bavail * free.f_frsize - 24_000)))
-
+@pytest.mark.parametrize("is_sudden", [False, True], ids=["before", "meanwhile"])
+def test_a_store_that_is_full_fails_and_another_has_the_backup(
+    tmp_path: Path, database: DatabasePlan, monkeypatch: pytest.MonkeyPatch, is_sudden: bool
+) -> None:
     import moorage.backups.room as room
 
-    original = room.check
-    room.check = lambda job: (fill_up(), 0)[1]  # type: ignore[assignment]
-    try:
-        assert site.night() in (27, 28), site.said
-    finally:
-        room.check = original
-        filler.unlink(missing_ok=True)
+    shutil.rmtree("/tiny/store", ignore_errors=True)
+    tiny = Path("/tiny/store")
+    tiny.mkdir()
+    stores = (StorePlan("tiny", directory=str(tiny)), StorePlan("disk", directory=str(tmp_path / "store")))
+    site = new_site(tmp_path, database, *stores)
+    filler = Path("/tiny/filler")
+
+    def fill_up() -> None:
+        status = os.statvfs("/tiny")
+        filler.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - 24_000)))
+
+    def check_and_fill(plan: StorePlan, needed: object) -> None:
+        if plan.name == "tiny":
+            fill_up()
+
+    with monkeypatch.context() as patch:
+        if is_sudden:
+            patch.setattr(room, "check_store", check_and_fill)
+        else:
+            fill_up()
+        assert site.night() in ((27, 28) if is_sudden else (28,)), site.said
+    filler.unlink()
     assert site.states("disk") == ["good"]
     assert site.states("tiny") == []
     assert site.night() == 0, site.said

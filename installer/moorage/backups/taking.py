@@ -18,7 +18,13 @@ from moorage.backups.plan import StorePlan
 from moorage.backups.postgres.connections import connect
 from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.lock import deployment_lock
-from moorage.backups.postgres.server import client_version, known_hole, refuse_other_client, server_facts
+from moorage.backups.postgres.server import (
+    Room,
+    client_version,
+    known_hole,
+    refuse_other_client,
+    server_facts,
+)
 from moorage.backups.records import Record, VolumeFacts, new_id, timestamp
 from moorage.backups.signing import signed
 from moorage.backups.workplace import Night, StoreOutcome, failure_of
@@ -44,12 +50,12 @@ def take(job: Job) -> Night:
 
 
 def _take(job: Job, night: Night) -> Night:
-    room.check(job)
+    needed = room.check(job)
     manifest = _dump(job, night)
     content = signed(manifest.as_data(), job.signature_key())
     replace_file(job.workplace.unfinished(night.id) / MANIFEST_FILE, content, 0o600)
     job.workplace.publish(night.id)
-    night = _publish(job, night, manifest, hashlib.sha256(content).hexdigest())
+    night = _publish(job, night, manifest, hashlib.sha256(content).hexdigest(), needed)
     # The drill proves what a store gives back; the original only takes the room that it needs.
     shutil.rmtree(job.workplace.staged(night.id))
     if not night.published:
@@ -119,13 +125,13 @@ def _warnings(job: Job) -> tuple[str, ...]:
     return (hole,) if hole else ()
 
 
-def _publish(job: Job, night: Night, manifest: Manifest, digest: str) -> Night:
+def _publish(job: Job, night: Night, manifest: Manifest, digest: str, needed: Room) -> Night:
     """Into every store, one after the other; then the records, with the samples that stood still meanwhile."""
     found = tuple(volumes.facts(volume) for volume in job.plan.volumes)
     candidates = volumes.draw(job.plan.volumes, job.plan.samples, random.Random(night.id))  # noqa: S311 - a sample, no secret
     records: list[tuple[OpenStore, Record]] = []
     for plan in job.plan.stores:
-        outcome, made = _into_store(job, night, manifest, digest, plan, found)
+        outcome, made = _into_store(job, night, manifest, digest, plan, found, needed)
         night = job.workplace.write(replace(night, stores=(*night.stores, outcome)))
         records += [made] if made else []
     samples = volumes.unchanged(candidates)
@@ -144,11 +150,18 @@ def _publish(job: Job, night: Night, manifest: Manifest, digest: str) -> Night:
 
 
 def _into_store(
-    job: Job, night: Night, manifest: Manifest, digest: str, plan: StorePlan, found: tuple[VolumeFacts, ...]
+    job: Job,
+    night: Night,
+    manifest: Manifest,
+    digest: str,
+    plan: StorePlan,
+    found: tuple[VolumeFacts, ...],
+    needed: Room,
 ) -> tuple[StoreOutcome, tuple[OpenStore, Record] | None]:
     job.report.step(f"storing in {plan.name}")
     try:
         opened = job.claimed(plan)
+        room.check_store(plan, needed)
         sequence = opened.catalogue.next_sequence()
         opened.restic.ensure_repository()
         snapshot = opened.restic.back_up(_paths(job, night), night.id, _excludes(job), job.report.progress)
