@@ -142,15 +142,17 @@ def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> N
         checks.add([amcheck(server, names)], Corrupt)
         if plan.assertions:
             checks.add(ask(server, plan.assertions), AssertionFailed)
-    _prove_physical(plan, folder, checks, report)
+    _prove_physical(plan, folder, checks, report, dict(manifest.server.settings))
 
 
-def _prove_physical(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> None:
+def _prove_physical(
+    plan: BackupPlan, folder: Path, checks: _Checks, report: Report, parameters: dict[str, str]
+) -> None:
     """The cluster itself, recovered to the moment that tonight marked."""
     if plan.database is None or not (folder / physical_night.LABEL_FILE).is_file():
         return
     report.step("recovering the cluster to a moment after the backup")
-    with physical_night.recovered(folder, plan.database) as recovered:
+    with physical_night.recovered(folder, plan.database, parameters) as recovered:
         detail = f"recovered in {recovered.seconds:.1f} s: {recovered.stopped or 'to its end'}"
         checks.add([CheckResult("point in time", passed=True, detail=detail)], RestoreFailed)
         checks.add([amcheck(recovered.server, plan.database.names)], Corrupt)

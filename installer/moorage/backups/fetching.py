@@ -36,10 +36,14 @@ def fetch_for_drill(job: Job, night: Night) -> Night:
     folder = job.workplace.drill_folder(night.id)
     job.report.step(f"fetching it back from {name}")
     fetch(job, opened, record, folder / "input", with_samples=True)
-    physical_night.fetch(job, night, folder)
     _give_to_drill(folder / "input")
     _give_to_drill(folder, only_itself=True)
+    # pgBackRest writes below it as `postgres`, which is another user on Alpine; what is inside is closed by itself.
+    folder.chmod(0o711)
     job.workplace.let_through(folder)
+    physical_night.fetch(job, night, folder)
+    if (folder / physical_night.FOLDER).is_dir():
+        _give_to_drill(folder / physical_night.FOLDER)
     return job.workplace.write(replace(night, phase="drill"))
 
 
@@ -96,7 +100,7 @@ def _move(source: Path, target: Path, record: Record) -> None:
 
 
 def _give_to_drill(folder: Path, *, only_itself: bool = False) -> None:
-    """Whoever proves it owns it; what pgBackRest fetched has that owner already."""
+    """Whoever proves it owns it."""
     if os.geteuid() != 0:
         return
     if only_itself:

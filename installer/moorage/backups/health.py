@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from moorage.backups.records import parse_timestamp
 from moorage.quantities import human_size
@@ -34,14 +35,33 @@ class StoreHealth:
 
 
 @dataclass(frozen=True)
+class LogHealth:
+    """The database's log in one store, as the last night found it there; `open_gaps` and `healed_gaps` in words.
+
+    Any moment from `reaches_from` to `reaches_to` can be restored, but for those in gaps.
+    """
+
+    store: str
+    reaches_from: str = ""
+    reaches_to: str = ""
+    lag_seconds: float = 0.0
+    waiting: int = 0
+    open_gaps: tuple[str, ...] = ()
+    healed_gaps: tuple[str, ...] = ()
+    days_until_full: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class Health:
-    """All stores, and how the last night ended (`exit_status` 0 is good)."""
+    """All stores, the database's log, and how the last night ended (`exit_status` 0 is good)."""
 
     at: str
     night: str
     exit_status: int
     reason: str
     stores: tuple[StoreHealth, ...]
+    logs: tuple[LogHealth, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,17 @@ def read_health(data: dict[str, object]) -> Health:
     known = dict(data)
     stores = known.pop("stores")
     assert isinstance(stores, list)
-    return Health(**known, stores=tuple(StoreHealth(**item) for item in stores))  # type: ignore[arg-type]
+    logs = known.pop("logs", [])
+    assert isinstance(logs, list)
+    return Health(
+        **known,  # type: ignore[arg-type]
+        stores=tuple(StoreHealth(**item) for item in stores),
+        logs=tuple(_read_log(item) for item in logs),
+    )
+
+
+def _read_log(item: dict[str, Any]) -> LogHealth:
+    return LogHealth(**{**item, "open_gaps": tuple(item["open_gaps"]), "healed_gaps": tuple(item["healed_gaps"])})
 
 
 def judge(health: Health, age_limit_hours: int, installed: datetime, now: datetime) -> tuple[HealthFinding, ...]:
@@ -69,6 +99,7 @@ def judge(health: Health, age_limit_hours: int, installed: datetime, now: dateti
     """
     is_new = (now - installed) / timedelta(hours=1) <= age_limit_hours
     found = [finding for store in health.stores for finding in _of_store(store, age_limit_hours, now, is_new=is_new)]
+    found += [finding for log in health.logs for finding in _of_log(log)]
     if health.exit_status and not any(finding.is_failure for finding in found):
         fix = "`moorage backup run` makes one now and shows why it fails"
         found.append(HealthFinding("", f"the last night failed: {health.reason}", fix, is_failure=False))
@@ -85,6 +116,20 @@ def none_yet(age_limit_hours: int, installed: datetime, now: datetime) -> Health
     is_late = (now - installed) / timedelta(hours=1) > age_limit_hours
     fix = "`moorage backup run` makes one now" + ("; `systemctl list-timers` shows the timer" if is_late else "")
     return HealthFinding("", "no backup has been made yet", fix, is_failure=is_late)
+
+
+def _of_log(log: LogHealth) -> Iterator[HealthFinding]:
+    if log.error:
+        yield HealthFinding(
+            log.store, f"the log in store {log.store}: {log.error}", "`moorage backup run` tries again", is_failure=True
+        )
+    elif log.open_gaps:
+        text = f"store {log.store} misses {log.open_gaps[0]} of the log: nothing that happened after it can be restored"
+        yield HealthFinding(log.store, text, "`moorage backup run` heals it", is_failure=True)
+    if log.days_until_full is not None and log.days_until_full < _DAYS_UNTIL_FULL:
+        text = f"store {log.store} is full of log and backups in about {log.days_until_full:.0f} days"
+        fix = "make room there, or `backups.point_in_time: off`"
+        yield HealthFinding(log.store, text, fix, is_failure=False)
 
 
 def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime, *, is_new: bool) -> Iterator[HealthFinding]:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from moorage.backups import exporting, importing, listing, metrics, pruning, putting_back, repeating
+from moorage.backups import exporting, importing, listing, metrics, physical_night, pruning, putting_back, repeating
 from moorage.backups.concluding import conclude
 from moorage.backups.drilling import drill
 from moorage.backups.failures import BackupError
 from moorage.backups.job_context import Job
+from moorage.backups.moments import parse_moment
 from moorage.backups.plan import read_plan
 from moorage.backups.report import Report
 from moorage.backups.taking import take
@@ -38,8 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BackupError.exit_status
 
 
-def _take(job: Job, _: argparse.Namespace) -> int:
-    take(job)
+def _take(job: Job, options: argparse.Namespace) -> int:
+    take(job, is_new_cluster=options.new_cluster)
+    return 0
+
+
+def _prepare_archive(job: Job, options: argparse.Namespace) -> int:
+    with job.workplace.only_one():
+        physical_night.prepare(job, is_new_cluster=options.new_cluster)
     return 0
 
 
@@ -96,7 +103,8 @@ def _status(job: Job, _: argparse.Namespace) -> int:
 
 
 def _prepare(job: Job, options: argparse.Namespace) -> int:
-    putting_back.prepare(job, options.id, options.store)
+    moment = parse_moment(options.at, job.now()) if options.at else None
+    putting_back.prepare(job, options.id, options.store, moment)
     return 0
 
 
@@ -147,6 +155,7 @@ def _import_prepare(job: Job, options: argparse.Namespace) -> int:
 
 _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "take": _take,
+    "prepare-archive": _prepare_archive,
     "drill": _drill,
     "conclude": _conclude,
     "fetch": _fetch,
@@ -177,6 +186,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", default="")
     parser.add_argument("--into", default="/export")
     parser.add_argument("--database", default="")
+    parser.add_argument("--at", default="", help="a moment with its zone, to go back to by the log")
+    parser.add_argument("--new-cluster", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--read-percent", type=float, default=100.0)
     return parser

@@ -8,11 +8,12 @@ from typing import Any
 from moorage.backups import fetching, pruning
 from moorage.backups.failures import BackupError
 from moorage.backups.job_context import Job
-from moorage.backups.records import StoredBackup
+from moorage.backups.physical.pgbackrest import PgBackRest
+from moorage.backups.records import StoredBackup, timestamp
 
 
 def listed(job: Job) -> list[dict[str, Any]]:
-    """Every backup of every store with its state and what retention says of it, the newest first."""
+    """Every backup of every store with its state and what retention says of it, the newest first; then how far logs lead."""
     rows: list[dict[str, Any]] = []
     for plan in job.plan.stores:
         try:
@@ -22,7 +23,21 @@ def listed(job: Job) -> list[dict[str, Any]]:
             continue
         reasons = {decision.id: decision for decision in pruning.decisions(job, plan, backups)}
         rows += [_row(plan.name, backup, reasons[backup.id].reason, keep=reasons[backup.id].keep) for backup in backups]
-    return sorted(rows, key=lambda row: str(row.get("id", "")), reverse=True)
+    return [*sorted(rows, key=lambda row: str(row.get("id", "")), reverse=True), *_reaches(job)]
+
+
+def _reaches(job: Job) -> list[dict[str, Any]]:
+    """From when to when each store of the log leads, "" before its first physical backup."""
+    rows: list[dict[str, Any]] = []
+    for store in job.plan.physical.stores if job.plan.physical else ():
+        try:
+            reach = PgBackRest(job.plan).reach(store)
+        except BackupError as error:
+            rows.append({"store": store, "error": error.message, "hint": error.hint})
+            continue
+        first, last = (timestamp(reach.first), timestamp(reach.last)) if reach else ("", "")
+        rows.append({"store": store, "reaches_from": first, "reaches_to": last})
+    return rows
 
 
 def shown(job: Job, identifier: str) -> list[dict[str, Any]]:

@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
+from math import isinf
 from pathlib import Path
 from typing import Any
 
 from moorage.backups.failures import BackupError
-from moorage.backups.health import Health, StoreHealth
+from moorage.backups.health import Health, LogHealth, StoreHealth
 from moorage.backups.job_context import Job
-from moorage.backups.records import StoredBackup, parse_timestamp
+from moorage.backups.physical.pgbackrest import PgBackRest
+from moorage.backups.postgres.connections import connect
+from moorage.backups.records import StoredBackup, parse_timestamp, timestamp
 from moorage.backups.workplace import Night
 from moorage.durable import replace_file, sync_folder
 
@@ -30,6 +33,32 @@ def measure(job: Job, night: Night | None) -> Health:
         exit_status=failure.exit_status if failure else 0,
         reason=failure.reason if failure else "",
         stores=tuple(_store(job, plan.name) for plan in job.plan.stores),
+        logs=tuple(_log(job, name) for name in (job.plan.physical.stores if job.plan.physical else ())),
+    )
+
+
+def _log(job: Job, store: str) -> LogHealth:
+    """The log as it lies in a store, compared with the server's."""
+    database = job.plan.database
+    assert database is not None
+    engine = PgBackRest(job.plan)
+    try:
+        with connect(database, database.maintenance) as connection:
+            found = engine.health(store, connection, job.now())
+        reach = engine.reach(store)
+    except BackupError as error:
+        return LogHealth(store, error=error.message)
+    days = found.days_until_full
+    return LogHealth(
+        store=store,
+        reaches_from=timestamp(reach.first) if reach else "",
+        reaches_to=timestamp(reach.last) if reach else "",
+        lag_seconds=round(found.lag_seconds, 1),
+        waiting=found.waiting,
+        open_gaps=tuple(str(gap) for gap in found.open_gaps),
+        healed_gaps=tuple(str(gap) for gap in found.healed_gaps),
+        # JSON has no infinity.
+        days_until_full=None if days is None or isinf(days) else round(days, 1),
     )
 
 
@@ -60,9 +89,16 @@ def _lines(project: str, health: Health) -> Iterator[str]:
             if value is not None and not store.error:
                 yield f'moorage_backup_{name}{{project="{project}",store="{store.name}"}} {value:g}'
 
+    for name, of_log in _LOG_GAUGES.items() if health.logs else ():
+        yield f"# TYPE moorage_backup_{name} gauge"
+        for log in health.logs:
+            value = of_log(log)
+            if value is not None and not log.error:
+                yield f'moorage_backup_{name}{{project="{project}",store="{log.store}"}} {value:g}'
 
-def _seconds(timestamp: str) -> float | None:
-    return parse_timestamp(timestamp).timestamp() if timestamp else None
+
+def _seconds(moment: str) -> float | None:
+    return parse_timestamp(moment).timestamp() if moment else None
 
 
 _GAUGES: dict[str, Any] = {
@@ -72,6 +108,16 @@ _GAUGES: dict[str, Any] = {
     "good_count": lambda store: store.good,
     "bytes": lambda store: store.bytes if store.last_good else None,
     "free_bytes": lambda store: store.free_bytes,
+}
+
+
+_LOG_GAUGES: dict[str, Any] = {
+    "log_reaches_from_timestamp_seconds": lambda log: _seconds(log.reaches_from),
+    "log_reaches_to_timestamp_seconds": lambda log: _seconds(log.reaches_to),
+    "log_lag_seconds": lambda log: log.lag_seconds,
+    "log_waiting": lambda log: log.waiting,
+    "log_open_gaps": lambda log: len(log.open_gaps),
+    "log_days_until_full": lambda log: log.days_until_full,
 }
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from moorage.backups.failures import BackupError
 from moorage.backups.job_context import Job
+from moorage.backups.physical.commands import give_to_owner
 from moorage.backups.physical.engine import PhysicalBackup, RecoveryMark
 from moorage.backups.physical.pgbackrest import PgBackRest
 from moorage.backups.physical.recovery import Recovered, recovered_server
-from moorage.backups.plan import DatabasePlan
+from moorage.backups.plan import DatabasePlan, PhysicalPlan
 from moorage.backups.postgres.connections import connect
 from moorage.backups.workplace import Night, failure_of
+from moorage.durable import named_failure
 
 FOLDER = "physical"
 LABEL_FILE = "label"
@@ -28,7 +31,37 @@ class FetchedCluster:
     wal: Path
 
 
-def take(job: Job, night: Night) -> Night:
+def prepare(job: Job, *, is_new_cluster: bool = False) -> None:
+    """Make the stores ready for the log and prove that it arrives; until then archiving fails, and nothing else.
+
+    Raises BackupError; ForeignStore when the log there is another cluster's and nobody said that this one is new.
+    """
+    plan, database = job.plan.physical, job.plan.database
+    if plan is None or database is None:
+        return
+    job.prepare_runtime()
+    for store in plan.stores:
+        job.claimed(job.plan.store(store))
+    _give_to_postgres(job, plan)
+    with connect(database, database.maintenance) as connection:
+        PgBackRest(job.plan).check(connection, is_new_cluster=is_new_cluster)
+
+
+def _give_to_postgres(job: Job, plan: PhysicalPlan) -> None:
+    """The folder of the log in a directory store: Docker made it for root, Postgres itself writes to it."""
+    if not plan.folder:
+        return
+    folder = Path(plan.folder)
+    with named_failure(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o750)
+        give_to_owner(folder)
+    # Docker made the store's own folder too, and for all to look into.
+    with suppress(OSError):
+        (Path(job.plan.store(plan.stores[0]).directory) / job.plan.project).chmod(0o700)
+
+
+def take(job: Job, night: Night, *, is_new_cluster: bool = False) -> Night:
     """Back the cluster up into every store of the physical path.
 
     A failure is told and stands in the journal: the night ends with it, and the dump is good all the same.
@@ -38,8 +71,8 @@ def take(job: Job, night: Night) -> Night:
         return night
     engine = PgBackRest(job.plan)
     try:
+        prepare(job, is_new_cluster=is_new_cluster)
         with connect(database, database.maintenance) as connection:
-            engine.check(connection)
             made = []
             for store in plan.stores:
                 job.report.step(f"backing the cluster up into {store}")
@@ -71,10 +104,10 @@ def fetch(job: Job, night: Night, folder: Path) -> None:
     (folder / LABEL_FILE).write_text(f"{label}\n", encoding="utf-8")
 
 
-def recovered(folder: Path, database: DatabasePlan) -> AbstractContextManager[Recovered]:
+def recovered(folder: Path, database: DatabasePlan, parameters: Mapping[str, str]) -> AbstractContextManager[Recovered]:
     """The fetched cluster as a server that nobody else reaches; the drill needs neither the store nor a secret."""
     data, wal = folder / FOLDER / "data", folder / FOLDER / "wal"
-    return recovered_server(FetchedCluster(data, wal), database, is_drill=True)
+    return recovered_server(FetchedCluster(data, wal), database, is_drill=True, parameters=parameters)
 
 
 def expire(job: Job) -> None:

@@ -76,12 +76,14 @@ class StorePlan:
 class PhysicalPlan:
     """Point-in-time recovery by pgBackRest: a full backup on `full_weekday` (0 is Sunday), incremental ones else.
 
-    `configuration` is pgBackRest's own file, with the secrets in it; `store` names the store of its first repository.
+    `configuration` is pgBackRest's own file, with the secrets in it; `stores` are those of its repositories, in order.
+    `folder` is where the job and the server see the repository of a directory store, "" for a bucket.
     """
 
     stanza: str
     configuration: str
     stores: tuple[str, ...]
+    folder: str = ""
     full_weekday: int = 0
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
-from moorage.backups import fetching, swapping
+from moorage.backups import fetching, rewinding, swapping
 from moorage.backups.failures import BackupError, Damaged, NoSuchBackup, RestoreFailed, RowsDiffer
 from moorage.backups.files import compare_files
 from moorage.backups.job_context import Job, OpenStore
@@ -36,15 +37,17 @@ class Restore:
     is_prepared: bool = False
 
 
-def prepare(job: Job, identifier: str, store: str) -> Restore:
-    """Restore beside what runs and compare. Raises BackupError; what runs is never touched."""
+def prepare(job: Job, identifier: str, store: str, moment: datetime | None = None) -> Restore:
+    """Restore beside what runs and compare; with `moment` the databases are those of then, by the log.
+
+    Raises BackupError; what runs is never touched.
+    """
     job.prepare_runtime()
     with job.workplace.only_one():
         opened, record = fetching.first_that_answers(job, identifier, store)
         _clear(job, record.id)
         folder = folder_of(job, record.id)
-        manifest = fetching.fetch(job, opened, record, folder / "input", with_samples=False)
-        _require_whole(folder / "input" / "dump", manifest)
+        manifest = _databases_of(job, opened, record, folder / "input", moment)
         volumes = _of_backup(job, record)
         found = Restore(
             record.id, tuple(item.name for item in manifest.databases), tuple(item.name for item in volumes)
@@ -55,6 +58,15 @@ def prepare(job: Job, identifier: str, store: str) -> Restore:
             _prepare_volume(job, opened, record, volume)
         shutil.rmtree(folder / "input")
         return _write(job, replace(found, is_prepared=True))
+
+
+def _databases_of(job: Job, opened: OpenStore, record: Record, folder: Path, moment: datetime | None) -> Manifest:
+    """The dump below `folder` that is to be restored: that of the backup, or of a moment."""
+    if moment is not None:
+        return rewinding.dumped_at(job, record.id, moment, folder)
+    manifest = fetching.fetch(job, opened, record, folder, with_samples=False)
+    _require_whole(folder / "dump", manifest)
+    return manifest
 
 
 def prepare_databases_only(job: Job, manifest: Manifest, dump: Path) -> Restore:

@@ -31,9 +31,10 @@ from moorage.backups.workplace import Night, StoreOutcome, failure_of
 from moorage.durable import replace_file
 
 
-def take(job: Job) -> Night:
+def take(job: Job, *, is_new_cluster: bool = False) -> Night:
     """Make tonight's backup and put it into every store that takes it.
 
+    `is_new_cluster` says that the data were begun anew, so that the log may follow another than the store's.
     Raises BackupError when no store has it. A store that fails does not stop the others: it stands in the journal, and
     `conclude` ends with its status.
     """
@@ -42,14 +43,14 @@ def take(job: Job) -> Night:
         job.workplace.clean()
         night = job.workplace.write(Night(new_id(job.now()), timestamp(job.now())))
         try:
-            return _take(job, night)
+            return _take(job, night, is_new_cluster=is_new_cluster)
         except BaseException as error:
             current = job.workplace.night() or night
             job.workplace.write(replace(current, failure=current.failure or failure_of(error)))
             raise
 
 
-def _take(job: Job, night: Night) -> Night:
+def _take(job: Job, night: Night, *, is_new_cluster: bool) -> Night:
     needed = room.check(job)
     manifest = _dump(job, night)
     content = signed(manifest.as_data(), job.signature_key())
@@ -60,7 +61,7 @@ def _take(job: Job, night: Night) -> Night:
     shutil.rmtree(job.workplace.staged(night.id))
     if not night.published:
         raise _untaken(night)
-    return fetching.fetch_for_drill(job, physical_night.take(job, night))
+    return fetching.fetch_for_drill(job, physical_night.take(job, night, is_new_cluster=is_new_cluster))
 
 
 def _untaken(night: Night) -> BackupError:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from moorage.backups.log_state import LogState, client, judge_log, read_log_state
 from moorage.checks import volumes
 from moorage.checks.asking import Engine
 from moorage.checks.base import Finding, Needs, failure, ok, warning
@@ -18,12 +19,13 @@ _KEY = ("backups", "stores")
 
 @dataclass(frozen=True)
 class BackupCheckFacts:
-    """Directory → whether it is there; those on the disk of Docker's data; the image, None when that is not known."""
+    """Directory → whether it is there; those on the disk of Docker's data; the image, None when that is not known; the log."""
 
     directories: Mapping[str, bool] = field(default_factory=dict)
     beside_data: tuple[str, ...] = ()
     image_is_here: bool | None = None
     is_installed: bool = False
+    log: LogState | None = None
 
 
 def check(needs: Needs, engine: Engine) -> tuple[Finding, ...]:
@@ -44,8 +46,22 @@ def gather(needs: Needs, engine: Engine) -> BackupCheckFacts:
         directories={str(place): place.is_dir() for place in places},
         beside_data=tuple(str(place) for place in places if place.is_dir() and _device(place) == data),
         image_is_here=is_here,
+        log=_log(needs, engine) if view.answers else None,
         is_installed=volumes.is_installed(volumes.gather(needs.volumes, engine), needs),
     )
+
+
+def _log(needs: Needs, engine: Engine) -> LogState | None:
+    """What the running database says of its log; None where it keeps none or does not run."""
+    job = needs.backups
+    if job is None or not job.log_store:
+        return None
+    labels = {"project": needs.project, "service": job.database_service}
+    filters = [
+        word for key, value in labels.items() for word in ("--filter", f"label=com.docker.compose.{key}={value}")
+    ]
+    found = engine.ask("ps", "--quiet", *filters).output.split()
+    return read_log_state(engine.ask("exec", found[0], *client(job.superuser)).output) if found else None
 
 
 def _device(place: Path) -> int:
@@ -63,7 +79,8 @@ def judge(facts: BackupCheckFacts, needs: Needs) -> tuple[Finding, ...]:
         return (
             warning(NAME, "are off: nothing of this deployment is saved", "take `enabled: false` away", ("backups",)),
         )
-    wrong = (*_image(facts, needs), *_directories(facts), *_disk(facts, needs))
+    log = (failure(NAME, item.text, item.fix, _KEY) for item in judge_log(facts.log, job.log_store))
+    wrong = (*_image(facts, needs), *_directories(facts), *log, *_disk(facts, needs))
     image = {True: ", the job's image is here", False: "; `moorage up` builds the job's image", None: ""}
     return wrong or (ok(NAME, f"{plural(job.store_count, 'store')}{image[facts.image_is_here]}"),)
 

@@ -73,12 +73,18 @@ class PublicationNeed:
 
 @dataclass(frozen=True)
 class BackupNeed:
-    """The nightly job: its image, and the folders of the host that its stores need; `has_default_store` is one of ours."""
+    """The nightly job: its image, and the folders of the host that its stores need; `has_default_store` is one of ours.
+
+    `log_store` gets the log of the database, which is asked in the container of `database_service`; "" where none does.
+    """
 
     image: str
     store_count: int
     directories: tuple[str, ...] = ()
     has_default_store: bool = False
+    log_store: str = ""
+    database_service: str = ""
+    superuser: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,16 @@ Store = Annotated[str, typer.Option("--store", help="Which store; default the fi
 
 
 @group.command()
-def run(context: typer.Context, environment: Environment = "") -> None:
+def run(
+    context: typer.Context,
+    new_cluster: Annotated[
+        bool,
+        typer.Option(
+            "--new-cluster", help="The database's data were begun anew: let the log in the store go on with theirs."
+        ),
+    ] = False,
+    environment: Environment = "",
+) -> None:
     """Make a backup now, restore it into a throw-away database, compare, and keep it only as good when all fits.
 
     Exit status: 0 it is good, else that of the reason; `docs/backups.md` lists them.
@@ -28,7 +37,8 @@ def run(context: typer.Context, environment: Environment = "") -> None:
     from moorage.operations.backing_up import run as run_night
 
     own: Context = context.obj
-    raise typer.Exit(run_night(own.folder, own.environment(environment), own.console))
+    name = own.environment(environment)
+    raise typer.Exit(run_night(own.folder, name, own.console, is_new_cluster=new_cluster))
 
 
 @group.command("list")

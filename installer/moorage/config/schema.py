@@ -360,7 +360,10 @@ class Backups(Model):
     )
     retention: Retention = Retention()
     point_in_time: Literal["auto", "on", "off"] = Field(
-        "auto", description="Restores to any minute. `auto`: on when a store outside the data disk is configured."
+        "auto",
+        description="Restores to any minute: Postgres hands its log over as it is written, to the first of `stores` that "
+        "can take it (no bucket without TLS, none with `may_delete: false`). `auto`: on when `stores` names one. Switching "
+        "it restarts Postgres once.",
     )
     assertions: tuple[Assertion, ...] = Field((), description="Your own questions to the restored database.")
     age_limit_hours: int = Field(

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from moorage.backups.keys import derived_key
 from moorage.config.password_entry import PasswordEntry
 from moorage.durable import make_closed_folder, named_failure
 from moorage.errors import MoorageError
@@ -54,6 +55,7 @@ class SecretValues:
     missing: list[SecretNeed] = field(default_factory=list)
     generated: list[str] = field(default_factory=list)
     deployment_id: str = ""
+    log_passphrase: Sensitive = field(default_factory=lambda: Sensitive(""))
 
 
 class SecretStore:
@@ -108,6 +110,7 @@ class SecretStore:
         for need in made_of_others:
             self._resolve_hash(need, result, key, write=write)
         result.deployment_id = fingerprint(key)
+        result.log_passphrase = derived_key(parse_recovery_key(key.reveal()), "pgbackrest")
         return result
 
     def _resolve(self, need: SecretNeed, result: SecretValues, *, write: bool) -> None:

@@ -21,12 +21,16 @@ def job_runner(place: Place, console: Console) -> JobRunner:
     return JobRunner(place.compose, facts.backups.services, console)
 
 
-def run(folder: Path, environment: str, console: Console) -> int:
-    """One whole night, now. Raises MoorageError with the night's own exit status when it is not good."""
+def run(folder: Path, environment: str, console: Console, *, is_new_cluster: bool = False) -> int:
+    """One whole night, now. Raises MoorageError with the night's own exit status when it is not good.
+
+    `is_new_cluster` says that the database's data were begun anew: the store's log may go on with theirs.
+    """
     place = Place(folder, environment)
     runner = job_runner(place, console)
     with only_night(place.compose):
-        return _proven(runner, runner.run(BACKUP, ["take"]))
+        arguments = ["take", *(["--new-cluster"] if is_new_cluster else [])]
+        return _proven(runner, runner.run(BACKUP, arguments))
 
 
 def drill(folder: Path, environment: str, console: Console, identifier: str, store: str) -> int:
@@ -59,6 +63,8 @@ def show_list(folder: Path, environment: str, console: Console) -> int:
     heads = ("backup", "store", "state", "rows", "files", "size", "restored in", "kept as")
     console.table(heads, [_line(row) for row in rows if "id" in row])
     for row in rows:
+        if "reaches_from" in row:
+            console.detail(_reach(row))
         if "error" in row:
             console.failure(f"store {row['store']}: {row['error']}")
             console.detail(f"→ {row['hint']}" if row["hint"] else "")
@@ -131,6 +137,13 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
         "" if seconds is None else f"{seconds:.1f} s",
         row["why"] if row["keep"] else f"goes: {row['why']}",
     )
+
+
+def _reach(row: dict[str, Any]) -> str:
+    """What `restore --at` can go back to."""
+    if not row["reaches_from"]:
+        return f"store {row['store']} gets the log; any moment after the first `moorage backup run` can be restored"
+    return f"any moment from {row['reaches_from']} to {row['reaches_to']} can be restored (`--at`), by the log in {row['store']}"
 
 
 def _show(item: dict[str, Any], console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -48,13 +49,16 @@ def show(found: BackupHealth | None, console: Console) -> None:
         if store.last_good and not any(item.store == store.name and item.is_failure for item in found.findings):
             proven = f"restored and compared in {store.restore_seconds:.0f} s"
             console.success(f"backup of {store.last_good} in store {store.name}, {proven} ({store.good} good ones)")
+    for log in found.health.logs if found.health else ():
+        if log.reaches_from and not any(item.store == log.store and item.is_failure for item in found.findings):
+            console.success(f"any moment since {log.reaches_from} can be restored, by the log in store {log.store}")
     for finding in found.findings:
         (console.failure if finding.is_failure else console.warning)(finding.text)
         console.detail(f"→ {finding.fix}")
 
 
-def look(place: Place, now: datetime | None = None) -> BackupHealth | None:
-    """How the backups of a rendered deployment are; None when it has none."""
+def look(place: Place, now: datetime | None = None, log: Sequence[HealthFinding] = ()) -> BackupHealth | None:
+    """How the backups of a rendered deployment are; None when it has none. `log` is what is wrong with it right now."""
     try:
         plan = read_plan((place.rendered / PLAN_FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, MoorageError):
@@ -63,8 +67,8 @@ def look(place: Place, now: datetime | None = None) -> BackupHealth | None:
     installed = _installed(place, now)
     health = _last(place.folder / metrics_folder(place.environment) / STATUS_FILE)
     if health is None:
-        return BackupHealth(None, (none_yet(plan.age_limit_hours, installed, now),))
-    return BackupHealth(health, judge(health, plan.age_limit_hours, installed, now))
+        return BackupHealth(None, (*log, none_yet(plan.age_limit_hours, installed, now)))
+    return BackupHealth(health, (*log, *judge(health, plan.age_limit_hours, installed, now)))
 
 
 def _last(file: Path) -> Health | None:

@@ -89,7 +89,7 @@ def needs_of(deployment: flow.Deployment) -> Needs:
         services=tuple(
             ServiceNeed(
                 item.name,
-                item.image,
+                _image_to_get(item.image, facts),
                 item.builds,
                 *_docker_access(deployment, item.name),
                 mounted=None if item.one_shot else item.mounted,
@@ -117,7 +117,21 @@ def _backups(facts: StackFacts) -> BackupNeed | None:
     job = facts.backups
     if job is None:
         return None
-    return BackupNeed(job.image, len(job.stores), job.directories, bool(job.default_folder))
+    return BackupNeed(
+        job.image,
+        len(job.stores),
+        job.directories,
+        bool(job.default_folder),
+        job.log_store,
+        facts.postgres_service,
+        facts.postgres_superuser,
+    )
+
+
+def _image_to_get(name: str, facts: StackFacts) -> str:
+    """What must be had for a service: that of a Postgres whose log is archived is made here, of the image behind it."""
+    job = facts.backups
+    return (job.base_image or name) if job and name == job.server_image else name
 
 
 def _docker_access(deployment: flow.Deployment, name: str) -> tuple[str, str]:

@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from moorage.backups.health import HealthFinding
+from moorage.backups.log_state import client, judge_log, read_log_state
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations import backup_health
@@ -34,7 +36,7 @@ def status(folder: Path, environment: str, console: Console) -> int:
     releases = Releases(folder, environment)
     current = releases.current()
     backups, backups_are_good = _backups(facts, docker)
-    health = backup_health.look(place)
+    health = backup_health.look(place, log=_log(facts, docker, containers))
     good = all(row["good"] for row in rows) and site_is_good and certificate_is_good and current is not None
     good = good and backups_are_good and (health is None or health.good)
     report: dict[str, Any] = {
@@ -83,6 +85,15 @@ def _backups(facts: StackFacts, docker: Docker) -> tuple[dict[str, Any], bool]:
         problem = f"no backups are made: the image {job.image} is not here; `moorage up` builds it"
         return {**data, "problem": problem}, False
     return data, True
+
+
+def _log(facts: StackFacts, docker: Docker, containers: tuple[Container, ...]) -> tuple[HealthFinding, ...]:
+    """Whether the database's log reaches its store; one that does not run is told elsewhere."""
+    running = [item for item in containers if item.service == facts.postgres_service and item.is_running]
+    if facts.backups is None or not facts.backups.log_store or not running:
+        return ()
+    answer = docker.docker("exec", running[0].id, *client(facts.postgres_superuser), check=False, timeout_seconds=20)
+    return judge_log(read_log_state(answer.output), facts.backups.log_store)
 
 
 def _certificate(facts: StackFacts) -> tuple[dict[str, Any], bool]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from moorage.backups.moments import exact, parse_moment, shown
+from moorage.backups.records import parse_timestamp
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backing_up import job_runner
@@ -38,16 +41,18 @@ def restore(
     """
     place = Place(folder, environment)
     runner = job_runner(place, console)
-    chosen = _chosen(runner, backup, store)
-    _explain(chosen, at, console)
+    moment = parse_moment(at, datetime.now(timezone.utc)) if at else None
+    chosen = _chosen(runner, backup, store, moment)
+    _explain(chosen, moment, console)
     if dry_run or not confirm(f"Put {chosen['id']} in the place of what is there now?"):
         return 0 if dry_run else 1
     with only_night(runner.compose_folder):
-        arguments = [chosen["id"], "--store", chosen["store"], *(["--at", at] if at else [])]
+        arguments = [chosen["id"], "--store", chosen["store"], *(["--at", exact(moment)] if moment else [])]
         console.action("restoring beside what runs; the app serves on")
         runner.run(RESTORE, ["prepare", *arguments]).raise_for_status()
         exchange(place, runner, console, "swap", chosen["id"])
-    console.success(f"{chosen['id']} is in place; what was there before is kept")
+    what = f"the database of {shown(moment)} and the files of {chosen['id']} are" if moment else f"{chosen['id']} is"
+    console.success(f"{what} in place; what was there before is kept")
     tell_ways(console, chosen["id"])
     return 0
 
@@ -102,8 +107,11 @@ def _warn_of_created(deployer: Deployer, console: Console) -> None:
         )
 
 
-def _chosen(runner: JobRunner, backup: str, store: str) -> dict[str, Any]:
-    """The named backup, or the newest good one. Raises MoorageError when there is none or it is not good."""
+def _chosen(runner: JobRunner, backup: str, store: str, moment: datetime | None) -> dict[str, Any]:
+    """The named backup, or the newest good one, or that whose time is nearest to the moment.
+
+    Raises MoorageError when there is none or it is not good.
+    """
     listed = runner.run(BACKUP, ["list"])
     listed.raise_for_status()
     rows: Sequence[dict[str, Any]] = [row for row in listed.data if not store or row["store"] == store]
@@ -118,7 +126,11 @@ def _chosen(runner: JobRunner, backup: str, store: str) -> dict[str, Any]:
             f"{backup} is {found[0]['state']}: {found[0]['reason'] or 'it was never restored for proof'}",
             f"`moorage backup drill {backup}` proves it first; or take a good one: `moorage backup list`",
         )
-    return good[0]
+    return min(good, key=lambda row: abs(_taken(row) - moment)) if moment else good[0]
+
+
+def _taken(row: dict[str, Any]) -> datetime:
+    return parse_timestamp(str(row["taken"]))
 
 
 def _good(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -138,11 +150,11 @@ def _restored(runner: JobRunner, backup: str) -> str:
     raise MoorageError(f"which restore is meant? Kept aside: {known}", "give its name")
 
 
-def _explain(chosen: dict[str, Any], at: str, console: Console) -> None:
+def _explain(chosen: dict[str, Any], moment: datetime | None, console: Console) -> None:
     rows = f"{plural(chosen['rows'], 'row')}, {plural(chosen['files'], 'file')}, {human_size(chosen['bytes'])}"
     console.action(f"{chosen['id']} from store {chosen['store']}: {rows}, taken {chosen['taken']}")
-    if at:
-        console.detail(f"the database as it was at {at}, the files as they are in that backup")
+    if moment:
+        console.detail(f"the database as it was at {shown(moment)}; files have no log, they are those of that backup")
     console.detail("what was written since then is moved aside with what is there now, not deleted")
 
 

@@ -32,7 +32,7 @@ from moorage.stack.model import (
     Volume,
 )
 from moorage.stack.networks import are_internal
-from moorage.stack.platform import backup_rules
+from moorage.stack.platform import archiving, backup_rules
 from moorage.stack.platform import backups as backups_platform
 from moorage.stack.platform import edge as edge_platform
 from moorage.stack.platform import postgres as postgres_platform
@@ -129,13 +129,36 @@ def build_stack(
         redis = redis_platform.external(app.extension, loaded, redis_password)
     else:
         redis = redis_platform.bundled(app.extension, adoption.redis, loaded, host, redis_password, logs.platform)
+    log = archiving.choose(
+        loaded, adoption.postgres, backups_platform.DEFAULT_STORE, has_database=isinstance(postgres, BundledPostgres)
+    )
+    draft.problems.extend(archiving.problems(loaded, log))
     draft.problems.extend(backup_rules.problems(loaded, secrets.values, postgres.databases if postgres else ()))
     if draft.problems:
         return None, draft.problems
     draft.notices.extend(_without_effect(loaded))
     draft.notices.extend(backups_platform.notices(loaded, app, services))
+    draft.notices.extend(archiving.notices(loaded, log))
     volumes = tuple(_volumes(app))
     budget = _budget(services, edge, postgres, redis)
+    base_image = backups_platform.base_image(loaded, postgres)
+    server_image = backups_platform.server_image(loaded, _project(loaded), base_image)
+    archive = archiving.archive(log, server_image, base_image, secrets.log_passphrase)
+    backups = backups_platform.build(
+        loaded,
+        app,
+        host,
+        secrets.values,
+        project=_project(loaded),
+        postgres=postgres,
+        redis=redis,
+        volumes=volumes,
+        services=services,
+        free_memory=host.memory - system_reserve(host.memory) - sum(line.memory * line.count for line in budget),
+        archive=archive,
+    )
+    if archive is not None and isinstance(postgres, BundledPostgres):
+        postgres = archiving.with_archiving(postgres, archive, _project(loaded))
     stack = Stack(
         name=config.name,
         project=_project(loaded),
@@ -159,18 +182,7 @@ def build_stack(
         edge=edge,
         postgres=postgres,
         redis=redis,
-        backups=backups_platform.build(
-            loaded,
-            app,
-            host,
-            secrets.values,
-            project=_project(loaded),
-            postgres=postgres,
-            redis=redis,
-            volumes=volumes,
-            services=services,
-            free_memory=host.memory - system_reserve(host.memory) - sum(line.memory * line.count for line in budget),
-        ),
+        backups=backups,
         host=host,
         logs_total=config.logs.total,
         budget=budget,

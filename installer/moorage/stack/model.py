@@ -369,6 +369,19 @@ class BackupQuestion:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """Point-in-time recovery: the store that gets the write-ahead log, encrypted with `passphrase`.
+
+    `image` is the server's own with pgBackRest in it; `user` is the id of `postgres` there.
+    """
+
+    store: str
+    image: str
+    user: int
+    passphrase: Sensitive
+
+
+@dataclass(frozen=True)
 class BackupSettings:
     """The nightly job: what it saves, where to, what it may use.
 
@@ -384,7 +397,7 @@ class BackupSettings:
     stores: tuple[BackupStore, ...]
     volumes: tuple[BackedUpVolume, ...]
     questions: tuple[BackupQuestion, ...]
-    point_in_time: bool
+    archive: Archive | None
     age_limit_hours: int
     heartbeat: Sensitive | None
     on_failure: tuple[str, ...]

@@ -23,7 +23,7 @@ def as_owner(command: Sequence[str]) -> list[str]:
 
 
 def give_to_owner(folder: Path) -> None:
-    """Let `postgres` write into a folder that root has made."""
+    """Let `postgres` use a folder or a file that root has made."""
     if os.geteuid() == 0:
         import pwd
 

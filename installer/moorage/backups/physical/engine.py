@@ -88,6 +88,14 @@ class Restored:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """From when to when a store's backups and its log lead, as far as the log has no gap."""
+
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True)
 class WalHealth:
     """The log in one store, compared with the server's. Names of segments, bytes, seconds.
 
@@ -150,6 +158,10 @@ class PhysicalEngine(Protocol):
 
     def health(self, store: str, connection: Connection, now: datetime) -> WalHealth:
         """How far the log is in the store itself, and what is missing there."""
+        ...
+
+    def reach(self, store: str) -> Reach | None:
+        """The moments that can be restored, None before the first backup."""
         ...
 
     def mark(self, store: str, connection: Connection) -> RecoveryMark:

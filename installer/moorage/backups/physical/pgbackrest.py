@@ -17,6 +17,7 @@ from moorage.backups.physical.complaints import failure
 from moorage.backups.physical.engine import (
     Expiry,
     PhysicalBackup,
+    Reach,
     RecoveryMark,
     Restored,
     Verification,
@@ -126,6 +127,15 @@ class PgBackRest:
         archive = self.archive(store, known.clusters[-1].archive, server.segment_bytes) if known.has_stanza else ()
         backups = known.of_today if known.has_stanza else ()
         return health.judge(store, server, archive, backups, folders.free_bytes(place), now)
+
+    def reach(self, store: str) -> Reach | None:
+        """See the port. The last one is when the newest log came."""
+        known = self.information(store)
+        sound = [backup for backup in known.of_today if not backup.is_corrupt] if known.has_stanza else []
+        if not sound:
+            return None
+        newest = self.archive(store, known.clusters[-1].archive)[-1:]
+        return Reach(sound[-1].finished, max([sound[0].finished, *(item.at for item in newest)]))
 
     def mark(self, store: str, connection: Connection) -> RecoveryMark:
         """See the port. Other stores may be away meanwhile."""

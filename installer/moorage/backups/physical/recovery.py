@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from moorage.backups.failures import RestoreFailed, WalGap, WrongVersion
-from moorage.backups.physical.commands import as_owner
+from moorage.backups.physical.commands import as_owner, give_to_owner
 from moorage.backups.physical.control import settings_of_the_log
 from moorage.backups.physical.folders import make_owned
 from moorage.backups.plan import DatabasePlan
@@ -99,8 +99,10 @@ def _refuse_other_files(data: Path, database: DatabasePlan) -> None:
 def _start(
     restored: ClusterFiles, runtime: Path, *, is_drill: bool, parameters: Mapping[str, str], log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    (runtime / "hba.conf").write_text("local all all trust\n", encoding="utf-8")
-    (runtime / "postgresql.conf").write_text("", encoding="utf-8")
+    for name, text in (("hba.conf", "local all all trust\n"), ("postgresql.conf", "")):
+        (runtime / name).write_text(text, encoding="utf-8")
+        # Root may have written it for itself alone.
+        give_to_owner(runtime / name)
     settings = {
         **settings_of_the_log(restored.data),
         "data_directory": str(restored.data),

@@ -122,7 +122,8 @@ def configuration(
 ) -> Configuration:
     """The file's content; the first store is the first repository. Raises InputError for a bucket without TLS.
 
-    `passphrase` is derived_key(…, "pgbackrest"); `user` is a superuser that the socket lets in without a password.
+    A bucket that `bucket_keys` does not name is opened by the machine's role. `passphrase` is derived_key(…,
+    "pgbackrest"); `user` is a superuser that the socket lets in without a password.
     """
     general = (
         Option("archive-push-queue-max", str(queue_bytes)),
@@ -158,7 +159,9 @@ def _repository(
 ) -> tuple[Option, ...]:
     retention = retention_of(store)
     place = (
-        _bucket(prefix, store, project, keys[store.name]) if store.kind == "s3" else _directory(prefix, store, project)
+        _bucket(prefix, store, project, keys.get(store.name))
+        if store.kind == "s3"
+        else _directory(prefix, store, project)
     )
     return (
         *place,
@@ -175,20 +178,27 @@ def _directory(prefix: str, store: StorePlan, project: str) -> tuple[Option, ...
     return (Option(f"{prefix}-path", f"{store.directory.rstrip('/')}/{project}/{FOLDER}"),)
 
 
-def _bucket(prefix: str, store: StorePlan, project: str, keys: BucketKeys) -> tuple[Option, ...]:
+def _bucket(prefix: str, store: StorePlan, project: str, keys: BucketKeys | None) -> tuple[Option, ...]:
     path = "/".join(part for part in (store.prefix.strip("/"), project, FOLDER) if part)
     region = store.region or "us-east-1"
-    authority = (Option(f"{prefix}-storage-ca-file", keys.authority_file),) if keys.authority_file else ()
+    authority_file = keys.authority_file if keys else ""
+    authority = (Option(f"{prefix}-storage-ca-file", authority_file),) if authority_file else ()
     return (
         Option(f"{prefix}-type", "s3"),
         Option(f"{prefix}-path", f"/{path}"),
         Option(f"{prefix}-s3-bucket", store.bucket),
         Option(f"{prefix}-s3-region", region),
         *_endpoint(prefix, store, region),
-        Option(f"{prefix}-s3-key", keys.key),
-        Option(f"{prefix}-s3-key-secret", keys.secret),
+        *_keys(prefix, keys),
         *authority,
     )
+
+
+def _keys(prefix: str, keys: BucketKeys | None) -> tuple[Option, ...]:
+    """Without keys the machine's own role lets in."""
+    if keys is None:
+        return (Option(f"{prefix}-s3-key-type", "auto"),)
+    return Option(f"{prefix}-s3-key", keys.key), Option(f"{prefix}-s3-key-secret", keys.secret)
 
 
 def _endpoint(prefix: str, store: StorePlan, region: str) -> tuple[Option, ...]:

@@ -17,6 +17,7 @@ from moorage.config.secrets import SecretNeed
 from moorage.quantities import MEBIBYTE
 from moorage.sensitive import Sensitive
 from moorage.stack.model import (
+    Archive,
     BackedUpVolume,
     BackupQuestion,
     BackupSettings,
@@ -98,6 +99,7 @@ def build(
     volumes: Iterable[Volume],
     services: Iterable[Service],
     free_memory: int,
+    archive: Archive | None,
 ) -> BackupSettings | None:
     """The nightly job, or None when backups are off; `free_memory` is what all limits together leave of the host."""
     config = loaded.config.backups
@@ -106,11 +108,11 @@ def build(
     stores = tuple(_store(store, config.retention, secrets) for store in config.stores) or (
         BackupStore(DEFAULT_STORE, directory=DEFAULT_FOLDER, retention=_policy(config.retention)),
     )
-    base = postgres.image.reference if isinstance(postgres, BundledPostgres) else _plain_image(loaded)
+    base = base_image(loaded, postgres)
     databases = postgres.databases if postgres else ()
     return BackupSettings(
         service=service_name(app),
-        image=config.image or f"moorage-job/{project}:{_tag(base)}",
+        image=config.image or f"moorage-job/{project}:{_tag(f'{base}-{__version__}')}",
         base_image="" if config.image else base,
         version=postgres.version if isinstance(postgres, BundledPostgres) else int(loaded.config.postgres.version),
         schedule=config.schedule,
@@ -119,8 +121,7 @@ def build(
         questions=tuple(
             BackupQuestion(item.name, item.database or databases[0], item.sql) for item in config.assertions
         ),
-        point_in_time=config.point_in_time == "on"
-        or (config.point_in_time == "auto" and bool(config.stores) and isinstance(postgres, BundledPostgres)),
+        archive=archive,
         age_limit_hours=config.age_limit_hours,
         heartbeat=Sensitive(config.heartbeat_url) if config.heartbeat_url else None,
         on_failure=config.on_failure,
@@ -130,14 +131,24 @@ def build(
     )
 
 
+def base_image(loaded: LoadedConfig, postgres: BundledPostgres | ExternalPostgres | None) -> str:
+    """The server's own image, from which the job's is made."""
+    return postgres.image.reference if isinstance(postgres, BundledPostgres) else _plain_image(loaded)
+
+
+def server_image(loaded: LoadedConfig, project: str, base: str) -> str:
+    """What a server that archives runs from. It has nothing of moorage in it, so that a new version restarts no database."""
+    return loaded.config.backups.image or f"moorage-job/{project}:{_tag(f'server-{base}')}"
+
+
 def _plain_image(loaded: LoadedConfig) -> str:
     """Where no server of ours says which: its programs are of the configured version."""
     return loaded.config.postgres.image or f"postgres:{loaded.config.postgres.version}"
 
 
-def _tag(base: str) -> str:
-    """The base image and our version as a tag; what does not fit into one is told apart by a digest."""
-    text = re.sub(r"[^A-Za-z0-9_.]+", "-", f"{base}-{__version__}").strip("-.")
+def _tag(words: str) -> str:
+    """The name of an image as a tag; what does not fit into one is told apart by a digest."""
+    text = re.sub(r"[^A-Za-z0-9_.]+", "-", words).strip("-.")
     return text if len(text) <= _LONGEST_TAG else f"{text[:80]}-{sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -205,8 +216,6 @@ def notices(loaded: LoadedConfig, app: App, stack_services: Iterable[Service]) -
             f"go to the folder `{DEFAULT_FOLDER}/` beside moorage.yaml only, on the disk that holds the data: "
             "who loses the disk loses both. Add another disk or a bucket under `backups.stores`",
         )
-    if config.point_in_time == "on":
-        yield Notice("backups.point_in_time", "has no effect yet: a restore goes back to a night, not to a minute")
     included = {service.name for service in stack_services}
     for service in app.services.values():
         if service.name in included:

@@ -26,6 +26,7 @@ from moorage.stack.model import (
     ExternalPostgres,
     Stack,
 )
+from moorage.targets.compose import archiving
 from moorage.targets.compose.names import (
     NIGHT_SCRIPT,
     SOCKET_VOLUME,
@@ -58,6 +59,7 @@ def plan(stack: Stack, settings: BackupSettings) -> BackupPlan:
         recovery_key_file=f"{_SECRETS}/{_RECOVERY_KEY}",
         stores=tuple(_store_plan(store) for store in settings.stores),
         database=_database_plan(stack, settings),
+        physical=archiving.plan(stack, settings),
         volumes=tuple(VolumePlan(item.name, _volume_place(item.name), item.exclude) for item in settings.volumes),
         folder="/deployment",
         folder_excludes=settings.folder_excludes,
@@ -172,6 +174,7 @@ def _of_app(stack: Stack, settings: BackupSettings, *, read_only: bool) -> list[
     if isinstance(stack.postgres, BundledPostgres):
         mounts.append(_volume(SOCKET_VOLUME, SOCKET_FOLDER, read_only=True))
         mounts.append(_volume(stack.postgres.volume, stack.postgres.data_path, read_only=read_only))
+    mounts += archiving.mounts(stack)
     mounts += [_volume(item.name, _volume_place(item.name), read_only=read_only) for item in settings.volumes]
     return mounts
 
@@ -239,6 +242,7 @@ def add_files(stack: Stack, public: Tree, private: Tree) -> None:
     for store in settings.stores:
         if store.access_key:
             private.add(f"backups/{_credentials(store)}", _credentials_text(store), 0o600)
+    archiving.add_files(stack, tuple(_store_plan(store) for store in settings.stores), private)
     if isinstance(stack.postgres, ExternalPostgres):
         private.add(f"backups/{_PGPASS}", _pgpass(stack.postgres), 0o600)
     if settings.heartbeat:

@@ -39,7 +39,7 @@ def run(console: Console, base_image: str, files: BareFiles, arguments: Sequence
     image = f"moorage-job/bare:{base_image.replace('/', '-').replace(':', '-')}-{__version__}"
     job = BackupFacts((), "", "", image, base_image, "", (), (), "", 0)
     if not job_image.is_current(docker, job):
-        job_image.build(docker, job, "missing", console, no_cache=False)
+        job_image.build_job(docker, job, console)
     command = ["docker", "run", "--rm", "--init", *_confined(), *_mounts(files), image, *arguments]
     console.command(printable(command))
     return follow_job([*command, "--plan", PLAN, "--json"], console, files.target)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from moorage.backups.failures import Busy
 from moorage.console import Console
 from moorage.durable import make_closed_folder, named_failure
 from moorage.errors import DeployError, MoorageError
@@ -19,6 +20,7 @@ from moorage.targets.compose import images, job_image, private_files
 from moorage.targets.compose.converge import Convergence
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import StackFacts, read_facts
+from moorage.targets.compose.job_runs import BACKUP, JobRunner
 from moorage.targets.compose.names import COMPOSE_FOLDER, FACTS_FILE, OVERRIDE_FILE
 from moorage.targets.compose.plan import ContainerPlan, data_risks, plan_containers
 from moorage.targets.compose.reasons import StepError, reason_of
@@ -139,6 +141,7 @@ class Deployer:
         try:
             self.convergence.run(image_ids, run_jobs=True)
             self.convergence.look_from_outside()
+            self._prepare_archive()
         except StepError as error:
             if recorded is not None:
                 raise _in_vain(recorded, reason_of(error)) from None
@@ -158,6 +161,20 @@ class Deployer:
             self.docker, self.facts, self.console, options.sources, build=options.build, no_cache=options.no_cache
         )
         job_image.ensure(self.docker, self.facts, self.console)
+
+    def _prepare_archive(self) -> None:
+        """Let the log arrive in its store. Failing at it stops no deploy: the log waits, `status` tells, a night mends it."""
+        job = self.facts.backups
+        if job is None or not job.server_image or not self.docker.image_id(job.image):
+            return
+        with self.console.waiting("the database's log arrives in its store"):
+            runner = JobRunner(self.place.compose, job.services, self.console)
+            ended = runner.run(BACKUP, ["prepare-archive"])
+        # A night that is under way does the same.
+        if ended.status not in (0, Busy.exit_status):
+            reason = ended.failure or " ".join(ended.lines[-2:])
+            self.console.warning(f"point-in-time recovery does not work yet: {reason}")
+            self.console.detail(f"→ {ended.hint or '`moorage backup run` tries again'}")
 
     def _name_damaged_releases(self) -> None:
         for record in self.releases.damaged():
@@ -284,7 +301,8 @@ class Deployer:
         for item in old:
             self.releases.remove(item)
         images.forget_all_but(self.docker, self.facts.project, self.releases.ids())
-        job_image.tidy(self.docker, self.facts.project, self.facts.backups.image if self.facts.backups else "")
+        job = self.facts.backups
+        job_image.tidy(self.docker, self.facts.project, (job.image, job.server_image) if job else ())
         if old:
             self.console.detail(f"{plural(len(old), 'old release')} tidied away")
 

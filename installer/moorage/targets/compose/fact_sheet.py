@@ -77,6 +77,8 @@ def _backups(stack: Stack) -> BackupFacts | None:
         directories=tuple(store.directory for store in settings.stores if store.directory and not store.is_default),
         default_folder=next((store.directory for store in settings.stores if store.is_default), ""),
         age_limit_hours=settings.age_limit_hours,
+        server_image=settings.archive.image if settings.archive else "",
+        log_store=settings.archive.store if settings.archive else "",
     )
 
 

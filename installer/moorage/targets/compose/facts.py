@@ -63,6 +63,7 @@ class ExtraImageFacts:
 class BackupFacts:
     """The nightly job as the deployer sees it; without `base_image` the image is ready-made.
 
+    `server_image` is what Postgres runs from while its log goes to `log_store`, made from `base_image` too.
     `directories` are those of the host that the operator named, `default_folder` is ours, below the deployment's folder.
     """
 
@@ -76,6 +77,8 @@ class BackupFacts:
     directories: tuple[str, ...]
     default_folder: str
     age_limit_hours: int
+    server_image: str = ""
+    log_store: str = ""
 
 
 @dataclass(frozen=True)

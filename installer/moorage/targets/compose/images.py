@@ -26,6 +26,7 @@ def obtain(
 ) -> dict[str, str]:
     """Pull or build what is missing; gives reference → image id of everything that will run.
 
+    That of the backup job, and of a Postgres whose log is archived, are another module's: `job_image`.
     Raises DeployError when an image cannot be had; nothing has been stopped then.
     """
     wanted = wanted_images(facts)
@@ -40,7 +41,8 @@ def obtain(
         if extra.image != extra.name:
             docker.docker("tag", extra.image, extra.name)
     found = docker.image_ids(facts.image_references)
-    missing = [reference for reference in facts.image_references if reference not in found]
+    made_later = _server_image(facts)
+    missing = [name for name in facts.image_references if name not in found and name != made_later]
     if missing:
         raise DeployError(
             f"the image {missing[0]} is not here after building", "look at `image:` and `build:` of its service"
@@ -61,7 +63,17 @@ def warn_of_unkept(docker: Docker, facts: StackFacts, console: Console, images: 
 def wanted_images(facts: StackFacts) -> list[str]:
     """Every image that must be had, sorted; the further names that the app itself uses are given afterwards."""
     further_names = {item.name for item in facts.extra_images if item.name != item.image}
-    return [reference for reference in facts.image_references if reference not in further_names]
+    names = {reference for reference in facts.image_references if reference not in further_names}
+    if _server_image(facts):
+        # What Postgres runs from is made of the image that the operator knows.
+        assert facts.backups is not None
+        names = (names - {_server_image(facts)}) | ({facts.backups.base_image} - {""})
+    return sorted(names)
+
+
+def _server_image(facts: StackFacts) -> str:
+    """The image of a Postgres whose log is archived, made by `job_image`; "" where there is none."""
+    return facts.backups.server_image if facts.backups else ""
 
 
 def _built(facts: StackFacts) -> set[str]:

@@ -1,24 +1,28 @@
 """The image of the backup job: built here from the database's own image, again only when something in it changed.
 
 Failing at this never keeps a site from being deployed: a repair at night must not hang on a package mirror. It is
-told loudly, and `check` and `status` stay red until the image is there.
+told loudly, and `check` and `status` stay red until the image is there. The one exception is the image of a Postgres
+whose log is archived, when there was none before: a server that runs on without archiving would be a promise broken in
+silence, so `up` ends before anything stops, and says how to go without.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from moorage.assets import asset
 from moorage.console import Console
-from moorage.errors import CommandFailed, MoorageError
+from moorage.errors import CommandFailed, DeployError, MoorageError
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import BackupFacts, StackFacts
 
 LABEL_CONTENT = "moorage.job-content"
 _REPOSITORY = "moorage-job"
+# The stages of the recipe.
+_JOB, _SERVER = "job", "server"
 _BUILD_SECONDS = 1800.0
 _BUILD_LINES = 15
 _PACKAGE = Path(__file__).parents[2]
@@ -26,19 +30,51 @@ _LEFT_OUT = ("__pycache__", "_assets")
 
 
 def ensure(docker: Docker, facts: StackFacts, console: Console, *, no_cache: bool = False) -> dict[str, str]:
-    """Reference → id of the job's image, made or obtained when it is not here; empty, and told, when it can't be had."""
+    """Reference → id of the job's image, made or obtained when it is not here; empty, and told, when it can't be had.
+
+    With it that of a Postgres whose log is archived; raises DeployError when that one can't be had.
+    """
     job = facts.backups
     if job is None:
         return {}
+    found = _ensure_server(docker, job, facts.pull, console, no_cache=no_cache)
     try:
         if not job.base_image:
             _obtain(docker, job.image, facts.pull, console)
         elif no_cache or not is_current(docker, job):
-            build(docker, job, facts.pull, console, no_cache=no_cache)
+            # What both have in common was just made anew.
+            _build(docker, job, facts.pull, console, _JOB, no_cache=no_cache and not found)
     except MoorageError as error:
         _tell(docker, job, console, error)
-    found = docker.image_id(job.image)
-    return {job.image: found} if found else {}
+    image_id = docker.image_id(job.image)
+    return {**found, **({job.image: image_id} if image_id else {})}
+
+
+def _ensure_server(docker: Docker, job: BackupFacts, pull: str, console: Console, *, no_cache: bool) -> dict[str, str]:
+    """The image of a Postgres whose log is archived, empty where none is. An earlier one serves on when a new one fails."""
+    if not job.server_image:
+        return {}
+    try:
+        if not job.base_image:
+            _obtain(docker, job.server_image, pull, console)
+        elif no_cache or not _is_server_current(docker, job):
+            _build(docker, job, pull, console, _SERVER, no_cache=no_cache)
+    except MoorageError as error:
+        _show_build(error, console)
+        if not docker.image_id(job.server_image):
+            raise DeployError(
+                f"{job.server_image}, from which Postgres archives its log, could not be had; nothing was stopped: "
+                f"{error.message}",
+                "are the mirrors of the packages reachable? Or go without: `backups.point_in_time: off`",
+            ) from None
+        console.warning(f"Postgres goes on with the earlier {job.server_image}: {error.message}")
+    return {job.server_image: docker.image_id(job.server_image)}
+
+
+def _is_server_current(docker: Docker, job: BackupFacts) -> bool:
+    base = docker.image_id(job.base_image)
+    label = docker.image_label(job.server_image, LABEL_CONTENT)
+    return bool(base) and label == content_digest(base, _SERVER)
 
 
 def is_current(docker: Docker, job: BackupFacts) -> bool:
@@ -49,21 +85,25 @@ def is_current(docker: Docker, job: BackupFacts) -> bool:
     return bool(base) and docker.image_label(job.image, LABEL_CONTENT) == content_digest(base)
 
 
-def content_digest(base_id: str) -> str:
-    """A fingerprint of all that goes into the image: the base, the recipe, the package."""
+def content_digest(base_id: str, target: str = _JOB) -> str:
+    """A fingerprint of all that goes into an image: the base, the recipe, and into the job's the package."""
     total = hashlib.sha256(base_id.encode())
-    for name, content in _context():
+    for name, content in _context() if target == _JOB else [_recipe()]:
         total.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return total.hexdigest()
 
 
 def _context() -> Iterator[tuple[str, bytes]]:
     """The files that the build is given, sorted, by their names."""
-    yield "Dockerfile", asset("backups", "image", "Dockerfile").read_bytes()
+    yield _recipe()
     for path in sorted(_PACKAGE.rglob("*.py")):
         relative = path.relative_to(_PACKAGE)
         if not set(relative.parts) & set(_LEFT_OUT):
             yield f"moorage/{relative.as_posix()}", path.read_bytes()
+
+
+def _recipe() -> tuple[str, bytes]:
+    return "Dockerfile", asset("backups", "image", "Dockerfile").read_bytes()
 
 
 def _obtain(docker: Docker, reference: str, pull: str, console: Console) -> None:
@@ -76,23 +116,30 @@ def _obtain(docker: Docker, reference: str, pull: str, console: Console) -> None
         docker.docker("pull", "--quiet", reference, timeout_seconds=3600)
 
 
-def build(docker: Docker, job: BackupFacts, pull: str, console: Console, *, no_cache: bool) -> None:
-    """Make the image. Raises MoorageError with the build's last line."""
+def build_job(docker: Docker, job: BackupFacts, console: Console) -> None:
+    """The job's image alone, where no deployment is rendered yet. Raises MoorageError with the build's last line."""
+    _build(docker, job, "missing", console, _JOB, no_cache=False)
+
+
+def _build(docker: Docker, job: BackupFacts, pull: str, console: Console, target: str, *, no_cache: bool) -> None:
+    """One of the two images of the recipe. Raises MoorageError with the build's last line."""
+    name, what = (job.image, "the backup job") if target == _JOB else (job.server_image, "Postgres with pgBackRest")
     _obtain(docker, job.base_image, pull, console)
-    digest = content_digest(docker.image_id(job.base_image))
-    console.action(f"building the image of the backup job from {job.base_image}")
-    with tempfile.TemporaryDirectory(prefix="moorage-job-") as folder, console.waiting("building the backup job"):
+    digest = content_digest(docker.image_id(job.base_image), target)
+    console.action(f"building the image of {what} from {job.base_image}")
+    with tempfile.TemporaryDirectory(prefix="moorage-job-") as folder, console.waiting(f"building {what}"):
         _write_context(Path(folder))
         docker.docker(
             "build",
             *(["--no-cache"] if no_cache else []),
-            *("--tag", job.image),
+            *("--target", target),
+            *("--tag", name),
             *("--label", f"{LABEL_CONTENT}={digest}"),
             *("--build-arg", f"POSTGRES_IMAGE={job.base_image}"),
             folder,
             timeout_seconds=_BUILD_SECONDS,
         )
-    console.success(f"{job.image} built")
+    console.success(f"{name} built")
 
 
 def _write_context(folder: Path) -> None:
@@ -108,8 +155,7 @@ def _write_context(folder: Path) -> None:
 
 
 def _tell(docker: Docker, job: BackupFacts, console: Console, error: MoorageError) -> None:
-    if isinstance(error, CommandFailed):
-        console.detail("\n".join(error.output.splitlines()[-_BUILD_LINES:]))
+    _show_build(error, console)
     is_old_here = bool(docker.image_id(job.image))
     what = "backups go on with the earlier image" if is_old_here else "NO BACKUPS ARE MADE"
     console.warning(f"{what}: {job.image} could not be had: {error.message}")
@@ -118,11 +164,16 @@ def _tell(docker: Docker, job: BackupFacts, console: Console, error: MoorageErro
     )
 
 
-def tidy(docker: Docker, project: str, keep: str = "") -> None:
+def _show_build(error: MoorageError, console: Console) -> None:
+    if isinstance(error, CommandFailed):
+        console.detail("\n".join(error.output.splitlines()[-_BUILD_LINES:]))
+
+
+def tidy(docker: Docker, project: str, keep: Collection[str] = ()) -> None:
     """Take the names of this project's other job images away; releases keep theirs under names of their own."""
     listed = docker.docker(
         "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{_REPOSITORY}/{project}:*", check=False
     )
     for name in listed.output.split():
-        if name != keep:
+        if name not in keep:
             docker.docker("rmi", name, check=False)

@@ -232,4 +232,8 @@ def data_risks(facts: StackFacts, previous: StackFacts | None) -> list[str]:
 
 
 def _is_alpine(facts: StackFacts) -> bool:
-    return "alpine" in facts.service(facts.postgres_service).image
+    image = facts.service(facts.postgres_service).image
+    if facts.backups and facts.backups.server_image == image:
+        # Made of the base, under a name that has the project in it.
+        image = facts.backups.base_image or image
+    return "alpine" in image

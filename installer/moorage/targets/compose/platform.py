@@ -11,6 +11,7 @@ from moorage.formats import dump_env, dump_yaml
 from moorage.quantities import MEBIBYTE, format_cpu
 from moorage.sensitive import Sensitive
 from moorage.stack.model import (
+    BACKUP_NETWORK,
     DATA_NETWORK,
     EDGE_NETWORK,
     BundledPostgres,
@@ -18,7 +19,7 @@ from moorage.stack.model import (
     Limits,
     Stack,
 )
-from moorage.targets.compose import edge
+from moorage.targets.compose import archiving, edge
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK, from_compose_folder, private_folder
 from moorage.templating import render_template
 from moorage.tree import Tree
@@ -85,8 +86,16 @@ def _mounted(source: str, target: str) -> dict[str, Any]:
 def _postgres(stack: Stack, settings: BundledPostgres) -> dict[str, Any]:
     data = _extends("postgres.yaml", "postgres")
     data["networks"] = {DATA_NETWORK: {"aliases": list(settings.aliases)} if settings.aliases else {}}
+    if archiving.needs_network(stack):
+        data["networks"][BACKUP_NETWORK] = {}
+    if stack.backups is not None and stack.backups.archive is not None:
+        data["pull_policy"] = "never"
+        if not stack.backups.base_image:
+            # A ready-made image of the job begins with the job's program.
+            data["entrypoint"] = ["docker-entrypoint.sh"]
     data["volumes"] = [
         {"type": "volume", "source": settings.volume, "target": settings.data_path},
+        *archiving.mounts(stack),
         *_first_start(settings),
         *_host_files(settings.carried),
     ]
