@@ -85,6 +85,10 @@ class Job:
     def prepare_runtime(self) -> None:
         """The folder for password files: ours alone."""
         os.umask(0o077)
+        # restic gathers packs before it sends them, and /tmp is small.
+        temporary = self.workplace.folder / "tmp"
+        temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["TMPDIR"] = str(temporary)
         self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.runtime.stat().st_mode & 0o077:
             raise BackupError(f"{self.runtime} is open to others", "it must be a tmpfs of mode 0700")

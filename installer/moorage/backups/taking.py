@@ -29,6 +29,8 @@ from moorage.backups.records import Record, VolumeFacts, new_id, timestamp
 from moorage.backups.signing import signed
 from moorage.backups.workplace import Night, StoreOutcome, failure_of
 from moorage.durable import replace_file
+from moorage.quantities import human_size
+from moorage.words import plural
 
 
 def take(job: Job, *, is_new_cluster: bool = False) -> Night:
@@ -93,7 +95,9 @@ def _dump(job: Job, night: Night) -> Manifest:
                 progress=job.report.progress,
             )
         rows = sum(database.rows for database in databases)
-        job.report.done(f"{len(databases)} dumped, {rows} rows counted in the same snapshot")
+        job.report.done(
+            f"{plural(len(databases), 'database')} dumped, {plural(rows, 'row')} counted in the same snapshot"
+        )
     return Manifest(
         id=night.id,
         project=job.plan.project,
@@ -139,7 +143,7 @@ def _publish(job: Job, night: Night, manifest: Manifest, digest: str, needed: Ro
     for opened, record in records:
         try:
             opened.catalogue.add_record(replace(record, samples=samples))
-            job.report.done(f"store {opened.plan.name} has it, {record.added_bytes} bytes new")
+            job.report.done(f"store {opened.plan.name} has it, {human_size(record.added_bytes)} new")
         except BackupError as error:
             stores = tuple(
                 StoreOutcome(item.name, "", failure_of(error)) if item.name == opened.plan.name else item

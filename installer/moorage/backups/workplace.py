@@ -102,10 +102,10 @@ class Workplace:
 
     def clean(self) -> None:
         """Remove what a night that was cut off has left. Stores are not touched."""
-        for place in (self.staging, self.drills):
+        for place in (self.staging, self.drills, self.folder / "tmp"):
             if place.is_dir():
                 for entry in place.iterdir():
-                    shutil.rmtree(entry)
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def staged(self, identifier: str) -> Path:
         """Where a finished dump lies."""

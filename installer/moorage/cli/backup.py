@@ -182,3 +182,15 @@ def import_dump(
             confirm=lambda question: own.confirm(question, yes=yes),
         )
     )
+
+
+@group.command()
+def schedule(context: typer.Context, environment: Environment = "") -> None:
+    """Show when nights run, and the crontab line for a host without systemd.
+
+    Exit status: 0, or 1 when no timer is installed.
+    """
+    from moorage.operations.backing_up import show_schedule
+
+    own: Context = context.obj
+    raise typer.Exit(show_schedule(own.folder, own.environment(environment), own.console))

@@ -8,6 +8,7 @@ from typing import Any
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.quantities import human_size
+from moorage.targets.compose import units
 from moorage.targets.compose.deploy import Place, load_facts
 from moorage.targets.compose.job_runs import BACKUP, DRILL, JobResult, JobRunner, only_night
 from moorage.words import plural
@@ -110,6 +111,27 @@ def prune(folder: Path, environment: str, console: Console, store: str, *, dry_r
         word = "would be deleted" if dry_run else "deleted"
         console.success(f"{plural(going, 'backup')} {word}, {len(decisions) - going} kept")
     return 0
+
+
+def show_schedule(folder: Path, environment: str, console: Console) -> int:
+    """When nights run and who starts them; gives 1 when nobody does."""
+    place = Place(folder, environment)
+    facts = load_facts(place.rendered)
+    job = facts.backups
+    if job is None:
+        raise MoorageError("this deployment has no backups: `backups.enabled` is false", "set it to true, `moorage up`")
+    timer = f"{job.unit}.timer"
+    line = f"{job.schedule}  /bin/sh {place.rendered.resolve() / 'backups' / 'night.sh'}"
+    next_run = units.next_run(timer)
+    if console.as_json:
+        console.data({"schedule": job.schedule, "timer": timer, "next": next_run, "crontab": line})
+    elif next_run:
+        console.success(f"{timer} runs at {job.schedule}, next {next_run}")
+    else:
+        console.warning(f"no timer of systemd starts the nights ({job.schedule})")
+        console.detail("→ `moorage up` as root installs it; without systemd this line in root's crontab does the same:")
+        console.line(line)
+    return 0 if next_run else 1
 
 
 def _data(result: JobResult) -> Any:

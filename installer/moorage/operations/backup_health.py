@@ -16,6 +16,7 @@ from moorage.errors import MoorageError
 from moorage.targets.compose.deploy import Place
 from moorage.targets.compose.names import metrics_folder
 from moorage.targets.compose.releases import Releases
+from moorage.words import plural
 
 STATUS_FILE = "status.json"
 
@@ -48,7 +49,9 @@ def show(found: BackupHealth | None, console: Console) -> None:
     for store in found.health.stores if found.health else ():
         if store.last_good and not any(item.store == store.name and item.is_failure for item in found.findings):
             proven = f"restored and compared in {store.restore_seconds:.0f} s"
-            console.success(f"backup of {store.last_good} in store {store.name}, {proven} ({store.good} good ones)")
+            console.success(
+                f"backup of {store.last_good} in store {store.name}, {proven} ({plural(store.good, 'good one')})"
+            )
     for log in found.health.logs if found.health else ():
         if log.reaches_from and not any(item.store == log.store and item.is_failure for item in found.findings):
             console.success(f"any moment since {log.reaches_from} can be restored, by the log in store {log.store}")

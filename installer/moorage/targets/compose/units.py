@@ -73,6 +73,16 @@ def remove(facts: StackFacts, console: Console) -> None:
     console.success(f"systemd units of {facts.project} removed")
 
 
+def next_run(timer: str) -> str:
+    """When systemd starts a timer next, "" where it doesn't."""
+    if not Path("/run/systemd/system").is_dir():
+        return ""
+    shown = run(
+        ["systemctl", "show", timer, "--property=NextElapseUSecRealtime", "--value"], check=False, timeout_seconds=20
+    )
+    return shown.output.strip()
+
+
 def finished_units(place: Place) -> dict[str, str]:
     """The rendered units with this deployment's own paths."""
     units = {}
