@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from tests.docker.site import Site, docker, new_site, secrets_of, watched_arguments
 
 pytestmark = pytest.mark.docker
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +214,43 @@ def test_a_full_disk_of_the_store_is_no_backup_and_takes_none_away(site: Site) -
         docker("run", "--rm", "-v", f"{store}:/store", "busybox:stable", "chmod", "0700", "/store/backups")
         store.parent.chmod(0o700)
     assert [item["id"] for item in backups(site) if item["state"] == "good"] == before
+
+
+def test_restore_md_does_what_it_says_with_standard_programs_only(site: Site, tmp_path: Path) -> None:
+    """Its shell blocks, typed one after another on a machine without moorage."""
+    run(site)
+    text = (ROOT / "backups" / "RESTORE.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.+?)```", text, re.DOTALL)
+    blocks[0] = blocks[0].replace("/mnt/backup ", "/store ").replace("NAME=notes ", f"NAME={site.name} ")
+    blocks.insert(1, "cp /key recovery.key\n")
+    server = (
+        "initdb -D /tmp/pg -A trust >/dev/null && pg_ctl -D /tmp/pg -o '-k /tmp -c listen_addresses=' -l /tmp/log -w start >/dev/null\n"
+        "export PGHOST=/tmp PGUSER=postgres\n"
+    )
+    script = tmp_path / "script.sh"
+    script.write_text("set -e\ncd /tmp\n" + server + "".join(blocks))
+    for place in (script, site.folder / "secrets" / "recovery.key"):
+        shutil.copy(place, tmp_path / f"{place.name}.readable")
+        (tmp_path / f"{place.name}.readable").chmod(0o644)
+    mounts = {
+        str(store_of(site).parent): "/store",
+        str(tmp_path / "recovery.key.readable"): "/key",
+        str(tmp_path / "script.sh.readable"): "/script.sh",
+    }
+    image = docker("images", "-q", f"moorage-job/{site.name}").split()[0]
+    volumes = [word for source, target in mounts.items() for word in ("-v", f"{source}:{target}:ro")]
+    done = subprocess.run(
+        ["docker", "run", "--rm", "--entrypoint", "bash", "-e", "PYTHONPATH=", *volumes, image, "-c",
+         "cp -r /store /copy && chown -R postgres /copy && sed -i s#/store#/copy# /script.sh 2>/dev/null; "
+         "sed s#=/store#=/copy# /script.sh > /tmp/s.sh && gosu postgres bash /tmp/s.sh"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "files, as they were written" in done.stdout
+    assert "same notes public.notes" in done.stdout
+    assert "DIFFERENT" not in done.stdout
 
 
 def test_a_bare_machine_gets_everything_from_a_store_and_the_recovery_key(site: Site, tmp_path: Path) -> None:
