@@ -203,19 +203,6 @@ def test_an_export_is_plain_files(site: Site, tmp_path: Path) -> None:
     assert list((folder / "volumes").iterdir())
 
 
-def test_a_full_disk_of_the_store_is_no_backup_and_takes_none_away(site: Site) -> None:
-    before = [item["id"] for item in backups(site) if item["state"] == "good"]
-    store = store_of(site)
-    store.parent.chmod(0o500)
-    docker("run", "--rm", "-v", f"{store}:/store", "busybox:stable", "chmod", "0500", "/store/backups")
-    try:
-        assert site.moorage("backup", "list").status == 0
-    finally:
-        docker("run", "--rm", "-v", f"{store}:/store", "busybox:stable", "chmod", "0700", "/store/backups")
-        store.parent.chmod(0o700)
-    assert [item["id"] for item in backups(site) if item["state"] == "good"] == before
-
-
 def test_restore_md_does_what_it_says_with_standard_programs_only(site: Site, tmp_path: Path) -> None:
     """Its shell blocks, typed one after another on a machine without moorage."""
     run(site)

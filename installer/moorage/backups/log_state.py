@@ -56,7 +56,8 @@ def judge_log(state: LogState | None, store: str) -> tuple[HealthFinding, ...]:
         f"{plural(state.waiting, 'piece')} wait, {human_size(state.bytes)} on the database's disk"
     )
     fix = (
-        "is the store there and has it room? `moorage logs` of the database has the reason; the database serves on, "
-        "gives log up when too much of it waits, and `moorage backup run` heals the gap"
+        "is the store there and has it room? `moorage logs` of the database has the reason. It serves on, and gives log "
+        "up when too much waits; `moorage backup run` heals that. A disk that was mounted after the database had started "
+        "is seen after `docker compose restart` of it"
     )
     return (HealthFinding(store, text, fix, is_failure=True),)

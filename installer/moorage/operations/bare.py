@@ -23,7 +23,7 @@ from moorage.targets.compose import bare_runs
 from moorage.targets.compose.deploy import Deployer, Place, UpOptions
 from moorage.targets.compose.docker import engine_version
 from moorage.targets.compose.facts import StackFacts
-from moorage.targets.compose.job_runs import RESTORE, JobRunner
+from moorage.targets.compose.job_runs import BACKUP, RESTORE, JobRunner
 from moorage.targets.compose.lock import deployment_lock
 from moorage.words import plural
 
@@ -187,6 +187,7 @@ def _with_data(folder: Path, record: dict[str, Any], source: Source, console: Co
                 deployer.docker.compose("up", "--detach", "--no-deps", "--wait", deployer.facts.postgres_service)
         runner = job_runner(place, console)
         _put_back(runner, place, record, source)
+        _begin_log(runner, deployer.facts, console)
         deployer.up(UpOptions())
     console.success(f"{deployer.facts.base_url} runs with the data of {record['taken']}")
     console.detail(
@@ -206,6 +207,16 @@ def _put_back(runner: JobRunner, place: Place, record: dict[str, Any], source: S
         for verb in ("prepare", "swap", "discard"):
             words = [verb, record["id"], "--plan", "/plan/bare.json"]
             runner.run(RESTORE, words, mounts).raise_for_status()
+
+
+def _begin_log(runner: JobRunner, facts: StackFacts, console: Console) -> None:
+    """The server is another one than the store's log is of: only now is it known that this is meant."""
+    if facts.backups is None or not facts.backups.log_store:
+        return
+    begun = runner.run(BACKUP, ["prepare-archive", "--new-cluster"])
+    if begun.status:
+        console.warning(f"point-in-time recovery does not work yet: {begun.failure}")
+        console.detail("→ `moorage backup run --new-cluster` tries again")
 
 
 def _make_store_folders(folder: Path, facts: StackFacts, console: Console) -> None:

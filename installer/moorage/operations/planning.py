@@ -50,17 +50,17 @@ def container_plan(deployment: flow.Deployment, rendering: Rendering, console: C
     facts = facts_of(rendering)
     place = Place(deployment.folder, deployment.environment)
     docker = Docker(facts.project, place.compose, console)
+    to_build = job_image.outdated(docker, facts.backups)
     found = plan_containers(
         facts,
         docker.containers(),
-        docker.image_ids(facts.image_references),
+        # What will be built anew has no id yet; a container of the old one is replaced.
+        {**docker.image_ids(facts.image_references), **dict.fromkeys(to_build, "")},
         docker.volumes(facts.volumes),
         previous_facts(Releases(deployment.folder, deployment.environment)),
         docker.networks(list(facts.network_names)),
     )
-    if facts.backups is None or job_image.is_current(docker, facts.backups):
-        return found
-    return replace(found, missing_images=(*found.missing_images, facts.backups.image))
+    return replace(found, missing_images=tuple(dict.fromkeys((*found.missing_images, *to_build))))
 
 
 def facts_of(rendering: Rendering) -> StackFacts:

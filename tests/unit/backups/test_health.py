@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from moorage.backups.health import Health, StoreHealth, judge, none_yet, read_health
+from moorage.backups.health import Health, LogHealth, StoreHealth, judge, none_yet, read_health
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 GIB = 1024**3
@@ -66,3 +66,26 @@ def test_a_new_deployment_has_its_first_night_before_it() -> None:
 
 def test_it_is_read_back() -> None:
     assert read_health(json.loads(json.dumps(asdict(HEALTH)))) == HEALTH
+
+
+def of_log(**changes: object) -> list[tuple[str, bool]]:
+    log = replace(LogHealth("local", "2026-11-01T00:00:00Z", "2026-11-22T11:59:00Z"), **changes)  # type: ignore[arg-type]
+    return found(logs=(log,))
+
+
+def test_gaps_and_errors_of_the_log_are_failures_and_a_disk_that_fills_is_told() -> None:
+    assert of_log() == []
+    assert of_log(healed_gaps=("1 segment from A to A",), days_until_full=400.0) == []
+    assert of_log(open_gaps=("2 segments from A to B",)) == [
+        ("store local misses 2 segments from A to B of the log: nothing that happened after it can be restored", True)
+    ]
+    assert of_log(error="it does not answer") == [("the log in store local: it does not answer", True)]
+    assert of_log(days_until_full=3.2) == [("store local is full of log and backups in about 3 days", False)]
+
+
+def test_the_log_survives_its_file() -> None:
+    health = replace(HEALTH, logs=(LogHealth("local", open_gaps=("one",)), LogHealth("other", error="away")))
+    assert read_health(json.loads(json.dumps(asdict(health)))) == health
+    older = json.loads(json.dumps(asdict(HEALTH)))
+    del older["logs"]
+    assert read_health(older) == HEALTH

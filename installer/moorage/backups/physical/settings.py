@@ -1,16 +1,19 @@
 """What Postgres and pgBackRest must be told for point-in-time recovery: the contract between the server's container
 and the job's.
 
-Mounts that both containers need, at the same paths in both, the image being the job's image in both (the server runs
-`archive_command`, so it needs pgBackRest):
+Mounts that both containers need, at the same paths in both, pgBackRest being in the image of both (the server runs
+`archive_command`):
 
 | what | path | server | job |
 | --- | --- | --- | --- |
-| the configuration file, 0640, root and the group of `postgres` (999; 70 on Alpine) | CONFIGURATION | read | read |
-| a directory store; its folder `<project>/pgbackrest` owned by `postgres`, 0750 | `/stores/<name>` | write | write |
+| the folder of the configuration file, which `postgres` (999; 70 on Alpine) must be able to read | CONFIGURATION | read | read |
+| of a directory store the folder `<project>/pgbackrest`, owned by `postgres`, 0750 | the same in both | write | write |
 | the cluster's data | PGDATA of the server | write | read |
 | the folder of its socket | /var/run/postgresql | write | read |
 | /tmp, where pgBackRest looks for a stop file | tmpfs | write | write |
+
+Of a store the server sees that folder only: what lies beside it (dumps, restic) is closed to everybody but root, so
+`postgres` could not pass through it, and has no business there.
 
 Tried with real containers: as user `postgres` the job needs no capability; as root it needs SETUID and SETGID to become
 `postgres`, CHOWN and DAC_OVERRIDE for the folders that it makes for it, KILL to stop a recovered server. Its root may be

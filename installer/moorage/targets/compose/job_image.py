@@ -72,9 +72,19 @@ def _ensure_server(docker: Docker, job: BackupFacts, pull: str, console: Console
 
 
 def _is_server_current(docker: Docker, job: BackupFacts) -> bool:
+    if not job.base_image:
+        return bool(docker.image_id(job.server_image))
     base = docker.image_id(job.base_image)
     label = docker.image_label(job.server_image, LABEL_CONTENT)
     return bool(base) and label == content_digest(base, _SERVER)
+
+
+def outdated(docker: Docker, job: BackupFacts | None) -> tuple[str, ...]:
+    """The images that `ensure` would make or obtain now."""
+    if job is None:
+        return ()
+    server = () if not job.server_image or _is_server_current(docker, job) else (job.server_image,)
+    return (*server, *(() if is_current(docker, job) else (job.image,)))
 
 
 def is_current(docker: Docker, job: BackupFacts) -> bool:

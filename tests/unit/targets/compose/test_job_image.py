@@ -11,8 +11,10 @@ import pytest
 
 from moorage import flow
 from moorage.console import Console
+from moorage.errors import DeployError
 from moorage.targets.compose import deploy, job_image, probe, waiting
 from moorage.targets.compose.deploy import Deployer, Place, UpOptions
+from moorage.targets.compose.job_runs import JobResult
 from tests.unit.given import deployment
 from tests.unit.targets.compose.engine import Engine, FakeDocker, with_images
 
@@ -142,6 +144,80 @@ def test_the_context_is_the_package_readable_for_all_and_nothing_else(tmp_path: 
     assert not [name for name in files if "__pycache__" in name or "_assets" in name]
     for path in tmp_path.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644)
+
+
+SERVER = "moorage-job/acme:server-postgres-17"
+ARCHIVING = "backups: {stores: [{name: disk, directory: /mnt/a}]}\n"
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What the job was asked for."""
+    asked: list[list[str]] = []
+
+    class Runner:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def run(self, _: int, arguments: list[str]) -> JobResult:
+            asked.append(arguments)
+            return JobResult(0 if len(asked) == 1 else 38, "the log does not arrive")
+
+    monkeypatch.setattr(deploy, "JobRunner", Runner)
+    return asked
+
+
+def archiving(site: Site) -> None:
+    site.write(ARCHIVING)
+    # Nobody has it before it was made.
+    del site.engine.images[SERVER]
+    site.engine.images["postgres:17"] = "sha256:postgres:17"
+
+
+def test_a_server_that_archives_runs_from_an_image_of_its_own(site: Site, prepared: list[list[str]]) -> None:
+    archiving(site)
+    assert site.up()
+    server, job = site.builds()
+    assert "--target server" in server
+    assert f"--tag {SERVER}" in server
+    assert "--target job" in job
+    assert prepared == [["prepare-archive"]]
+    assert not site.up()
+    assert SERVER in site.engine.images, "tidied away"
+
+
+def test_a_new_version_of_moorage_makes_no_new_server(
+    site: Site, prepared: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archiving(site)
+    site.up()
+    context = list(job_image._context())
+    monkeypatch.setattr(job_image, "_context", lambda: iter([*context, ("moorage/new.py", b"")]))
+    site.up()
+    (build,) = site.builds()
+    assert "--target job" in build
+
+
+def test_without_the_image_of_the_server_nothing_stops_and_the_way_out_is_named(
+    site: Site, prepared: list[list[str]]
+) -> None:
+    site.up()
+    archiving(site)
+    site.engine.builds_nothing = True
+    with pytest.raises(DeployError, match="nothing was stopped") as caught:
+        site.up()
+    assert "point_in_time: off" in caught.value.hint
+    assert not [line for line in site.engine.log if line.startswith(("stop", "compose up"))]
+    assert prepared == []
+
+
+def test_a_store_that_does_not_take_the_log_fails_no_deploy(
+    site: Site, prepared: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    archiving(site)
+    prepared.append([])
+    assert site.up()
+    assert "point-in-time recovery does not work yet: the log does not arrive" in capsys.readouterr().err
 
 
 def test_its_fingerprint_says_what_is_in_it() -> None:
