@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-docker test-server soak bench demo demo-down docs wheel engine images clean
+.PHONY: help check test test-docker test-server soak bench bench-backup demo demo-down docs wheel engine images clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ soak: $(BIN)/moorage images ## The randomised tests with their full counts.
 
 bench: $(BIN)/moorage images ## Speed as ratios in one run, against what a user would use instead.
 	@$(BIN)/python tests/bench/bench.py
+
+bench-backup: $(BIN)/moorage images ## Backups as ratios in one run, on a database of 2 GB, against pg_dump | gzip.
+	@tests/bench/backup.sh
 
 demo: $(BIN)/moorage ## Bring the demo app up for real, and prove it.
 	@$(PYTHON) tests/machine/engine.py ensure
