@@ -110,6 +110,8 @@ def test_a_store_that_refuses_the_log_stops_nothing_and_the_next_night_heals_it(
         assert [text for text in texts if "write-ahead log" in text], status.text
         assert status.status == 1
         assert site.moorage("backup", "run").status != 0
+        # Two ways that do not depend on each other: the dump of that night is proven all the same.
+        assert json.loads(site.moorage("--json", "backup", "list").output)[0]["state"] == "good"
     finally:
         (folder / "archive").unlink()
         hidden.rename(folder / "archive")

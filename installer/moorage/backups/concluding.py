@@ -49,7 +49,7 @@ def _concluded(job: Job, night: Night) -> Night:
     except BackupError as error:
         return replace(night, failure=failure_of(error))
     failure = result.failure or (None if result.passed else failure_of(RowsDiffer("the drill asked nothing")))
-    night = replace(night, failure=failure)
+    night = replace(night, failure=failure, physical_failure=night.physical_failure or result.physical_failure)
     if failure is None or failure.exit_status not in _ABOUT_THE_DRILL:
         night = _spread(job, night, _verdict(job, night, result, failure))
     return night

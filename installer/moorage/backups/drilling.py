@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,16 @@ RESULT_FILE = "result.json"
 
 @dataclass(frozen=True)
 class DrillResult:
-    """How a drill ended. `seconds` is the time that the restore took, without fetching."""
+    """How a drill ended. `seconds` is the time that the restore took, without fetching.
+
+    `physical_failure` is that of point-in-time recovery: a dump that was restored and compared is good all the same.
+    """
 
     id: str
     checks: tuple[CheckResult, ...]
     seconds: float
     failure: Failure | None = None
+    physical_failure: Failure | None = None
 
     @property
     def passed(self) -> bool:
@@ -86,12 +90,16 @@ def drill(plan: BackupPlan, report: Report) -> DrillResult:
         _prove(plan, folder, checks, report)
     except (BackupError, OSError) as error:
         failure = error
-    result = DrillResult(
-        folder.name, tuple(checks.found), round(time.monotonic() - started, 3), failure_of(failure) if failure else None
-    )
-    _write(folder, result)
+    seconds = round(time.monotonic() - started, 3)
+    result = DrillResult(folder.name, tuple(checks.found), seconds, failure_of(failure) if failure else None)
     if failure is not None:
+        _write(folder, result)
         raise failure
+    # Should recovering the cluster take all the memory, the dump is proven all the same.
+    _write(folder, replace(result, physical_failure=_cut_off() if _has_cluster(folder) else None))
+    later = _physical_failure(plan, folder, checks, report)
+    result = replace(result, checks=tuple(checks.found), physical_failure=later)
+    _write(folder, result)
     return result
 
 
@@ -99,13 +107,11 @@ def read_result(folder: Path) -> DrillResult:
     """What the drill wrote. Raises Unfinished when it did not come to its end."""
     try:
         data: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-        failure = data["failure"]
-        return DrillResult(
-            data["id"],
-            tuple(CheckResult(**item) for item in data["checks"]),
-            float(data["seconds"]),
-            None if failure is None else Failure(**failure),
+        failure, later = (
+            None if data[key] is None else Failure(**data[key]) for key in ("failure", "physical_failure")
         )
+        checks = tuple(CheckResult(**item) for item in data["checks"])
+        return DrillResult(data["id"], checks, float(data["seconds"]), failure, later)
     except FileNotFoundError:
         raise Unfinished(
             "the drill ended before it could say how: killed, out of memory, or the server restarted",
@@ -142,20 +148,41 @@ def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> N
         checks.add([amcheck(server, names)], Corrupt)
         if plan.assertions:
             checks.add(ask(server, plan.assertions), AssertionFailed)
-    _prove_physical(plan, folder, checks, report, dict(manifest.server.settings))
 
 
-def _prove_physical(
-    plan: BackupPlan, folder: Path, checks: _Checks, report: Report, parameters: dict[str, str]
-) -> None:
+def _has_cluster(folder: Path) -> bool:
+    return (folder / physical_night.LABEL_FILE).is_file()
+
+
+def _cut_off() -> Failure:
+    text = "point-in-time recovery: the drill ended before it could say how: killed, out of memory, or the server restarted"
+    return failure_of(Unfinished(text, "the next night tries again; the dump is good"))
+
+
+def _physical_failure(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> Failure | None:
+    """Prove the physical backup, if one was fetched; why it can't be is told and given back, not raised."""
+    if plan.database is None or not _has_cluster(folder):
+        return None
+    own = _Checks(report)
+    try:
+        _prove_physical(plan.database, folder, own, report)
+    except (BackupError, OSError) as error:
+        found = failure_of(error)
+        report.warning(f"point-in-time recovery: {found.reason}")
+        return found
+    checks.found += own.found
+    return None
+
+
+def _prove_physical(database: DatabasePlan, folder: Path, checks: _Checks, report: Report) -> None:
     """The cluster itself, recovered to the moment that tonight marked."""
-    if plan.database is None or not (folder / physical_night.LABEL_FILE).is_file():
-        return
+    server = _told(folder / "input")[0].server
+    parameters = dict(server.settings) if server else {}
     report.step("recovering the cluster to a moment after the backup")
-    with physical_night.recovered(folder, plan.database, parameters) as recovered:
+    with physical_night.recovered(folder, database, parameters) as recovered:
         detail = f"recovered in {recovered.seconds:.1f} s: {recovered.stopped or 'to its end'}"
         checks.add([CheckResult("point in time", passed=True, detail=detail)], RestoreFailed)
-        checks.add([amcheck(recovered.server, plan.database.names)], Corrupt)
+        checks.add([amcheck(recovered.server, database.names)], Corrupt)
 
 
 def _prove_database(

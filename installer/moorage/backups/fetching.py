@@ -41,7 +41,7 @@ def fetch_for_drill(job: Job, night: Night) -> Night:
     # pgBackRest writes below it as `postgres`, which is another user on Alpine; what is inside is closed by itself.
     folder.chmod(0o711)
     job.workplace.let_through(folder)
-    physical_night.fetch(job, night, folder)
+    night = physical_night.fetch(job, night, folder)
     if (folder / physical_night.FOLDER).is_dir():
         _give_to_drill(folder / physical_night.FOLDER)
     return job.workplace.write(replace(night, phase="drill"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
@@ -93,15 +94,21 @@ def take(job: Job, night: Night, *, is_new_cluster: bool = False) -> Night:
     )
 
 
-def fetch(job: Job, night: Night, folder: Path) -> None:
-    """The physical backup and its log out of its first store, for the drill."""
+def fetch(job: Job, night: Night, folder: Path) -> Night:
+    """The physical backup and its log out of its first store, for the drill; a failure keeps no dump from being proven."""
     if not night.physical:
-        return
+        return night
     store, label = night.physical[0]
     job.report.step(f"fetching the cluster back from {store}")
     mark = RecoveryMark(datetime.fromisoformat(night.mark_at), night.mark_wal, night.mark_segment_bytes)
-    PgBackRest(job.plan).fetch(store, folder / FOLDER, label, mark)
+    try:
+        PgBackRest(job.plan).fetch(store, folder / FOLDER, label, mark)
+    except BackupError as error:
+        job.report.warning(f"point-in-time recovery: {error.message}")
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        return job.workplace.write(replace(night, physical_failure=failure_of(error)))
     (folder / LABEL_FILE).write_text(f"{label}\n", encoding="utf-8")
+    return night
 
 
 def recovered(folder: Path, database: DatabasePlan, parameters: Mapping[str, str]) -> AbstractContextManager[Recovered]:

@@ -156,6 +156,8 @@ def services(stack: Stack) -> dict[str, Any]:
         settings.drill_service: {**_extends("backup-drill"), **unused},
         settings.restore_service: {
             **_extends("backup-restore"),
+            # It stops the server that it recovered to a moment, which runs as `postgres`.
+            **({"cap_add": ["KILL"]} if settings.archive else {}),
             **network,
             **cluster,
             "volumes": [*_of_app(stack, settings, read_only=False), *stores],

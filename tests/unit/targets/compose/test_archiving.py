@@ -49,7 +49,10 @@ def test_server_and_job_see_the_log_and_nothing_else_of_the_store_at_the_same_pl
     assert plan.physical == PhysicalPlan(
         "acme", "/etc/pgbackrest/pgbackrest.conf", ("disk",), "/archive/acme/pgbackrest"
     )
-    assert "backup" not in compose_of(found)["services"]["postgres"]["networks"]
+    services = compose_of(found)["services"]
+    assert "backup" not in services["postgres"]["networks"]
+    assert services["backup-restore"]["cap_add"] == ["KILL"]
+    assert "cap_add" not in services["backup"]
 
 
 def test_the_passphrase_stands_in_one_file_of_the_servers_own_user(tmp_path: Path) -> None:
