@@ -6,6 +6,7 @@ It never asks where it runs: a timer on a server and a CronJob on a cluster give
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -27,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; gives the exit status: 0, or that of the failure (see `failures`)."""
     options = _parser().parse_args(arguments)
     report = Report(as_json=options.json)
+    if options.verb in _PATIENT:
+        # A night waits for the app where both want a processor; a restore is waited for.
+        os.nice(_NICE)
     try:
         job = Job(read_plan(Path(options.plan).read_text(encoding="utf-8")), report)
         return _VERBS[options.verb](job, options)
@@ -175,6 +179,10 @@ _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "import-digest": _import_digest,
     "import-prepare": _import_prepare,
 }
+
+
+_PATIENT = ("take", "drill", "conclude", "fetch", "verify", "prune")
+_NICE = 10
 
 
 def _parser() -> argparse.ArgumentParser:
