@@ -35,7 +35,7 @@ _CLEAR = 2
 
 def candidates(app: App) -> list[Candidate]:
     """Published ports that may speak HTTP, the likeliest first; exposed ones when none is published."""
-    services = [service for service in app.services.values() if not image_kind(service.image) and not service.profiles]
+    services = _own_services(app)
     found = [(service.name, port) for service in services for port in _published(service)]
     if not found:
         found = [
@@ -56,9 +56,7 @@ def is_clear(app: App, found: list[Candidate]) -> bool:
 
 def likely_services(app: App) -> list[str]:
     """The services that may have the site although no port says so, the likeliest first."""
-    names = [
-        service.name for service in app.services.values() if not image_kind(service.image) and not service.profiles
-    ]
+    names = [service.name for service in _own_services(app)]
     return sorted(names, key=lambda name: -_likelihood(app, (name, 0), []))
 
 
@@ -66,6 +64,11 @@ def is_like_a_proxy(app: App, route: Candidate) -> bool:
     """Whether the site's service published 443 beside 80, as those do that send every HTTP request to HTTPS."""
     service = app.services.get(route[0])
     return route[1] == 80 and service is not None and any(port.container_port == 443 for port in service.ports)
+
+
+def _own_services(app: App) -> list[AppService]:
+    """What runs and is no database."""
+    return [service for service in app.services.values() if not image_kind(service.image) and not service.profiles]
 
 
 def _published(service: AppService) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -19,6 +19,12 @@ def listed(choices: Iterable[str], last: str = "or") -> str:
     """`a, b or c`; nothing of nothing."""
     items = list(choices)
     return f"{', '.join(items[:-1])} {last} {items[-1]}" if len(items) > 1 else "".join(items)
+
+
+def abridged(items: Sequence[str], most: int | None) -> str:
+    """`a, b and 3 more`: the first `most` of them and how many there are besides; all of them for None."""
+    rest = 0 if most is None else len(items) - most
+    return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def plural(count: int, noun: str, several: str = "") -> str:

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.docker
 PEBBLE_IMAGE = "ghcr.io/letsencrypt/pebble:2.6"
 
 
+PEBBLE = {"email": "ops@example.com", "acme_server": "https://pebble:14000/dir", "acme_ca_file": "./pebble-ca.pem"}
+
+
 def with_pebble(site: Site, *, alias: bool) -> None:
     """An ACME server beside the stack, by the operator's own override file: nothing rendered is edited."""
     certificate = docker("run", "--rm", "--entrypoint", "cat", PEBBLE_IMAGE, "/test/certs/pebble.minica.pem")
@@ -39,9 +42,7 @@ def with_pebble(site: Site, *, alias: bool) -> None:
 
 
 def test_a_certificate_is_issued_by_an_acme_server(make_site: Callable[..., Site]) -> None:
-    site = make_site(
-        tls={"email": "ops@example.com", "acme_server": "https://pebble:14000/dir", "acme_ca_file": "./pebble-ca.pem"}
-    )
+    site = make_site(tls=PEBBLE)
     with_pebble(site, alias=True)
     outcome = site.up()
     assert outcome.status == 0, outcome.text

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.docker.site import DOMAIN, Site, docker
-from tests.docker.test_edge import with_pebble
+from tests.docker.test_edge import PEBBLE, with_pebble
 
 pytestmark = pytest.mark.docker
 
@@ -44,9 +44,7 @@ def test_a_network_that_loses_its_way_out_really_does(make_site: Callable[..., S
 
 
 def test_a_certificate_whose_cause_is_mended_comes_without_a_restart(make_site: Callable[..., Site]) -> None:
-    site = make_site(
-        tls={"email": "ops@example.com", "acme_server": "https://pebble:14000/dir", "acme_ca_file": "./pebble-ca.pem"}
-    )
+    site = make_site(tls=PEBBLE)
     with_pebble(site, alias=False)
     first = site.up()
     assert first.status == 1, first.text

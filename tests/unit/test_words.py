@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.words import listed, nearest, plural
+from moorage.words import abridged, listed, nearest, plural
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,11 @@ def test_one_is_not_several(count: int, text: str) -> None:
 
 def test_a_noun_may_have_its_own_plural() -> None:
     assert (plural(1, "entry", "entries"), plural(3, "entry", "entries")) == ("1 entry", "3 entries")
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "text"),
+    [(0, 2, ""), (2, 2, "0, 1"), (3, 2, "0, 1 and 1 more"), (5, 2, "0, 1 and 3 more"), (3, None, "0, 1, 2")],
+)
+def test_a_long_list_is_abridged(count: int, most: int | None, text: str) -> None:
+    assert abridged([str(number) for number in range(count)], most) == text

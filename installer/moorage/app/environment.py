@@ -15,6 +15,7 @@ from moorage.app.secrecy import looks_secret, written_environment
 from moorage.config import rules
 from moorage.formats import KeyPath, is_file
 from moorage.sensitive import Sensitive, Text, reveal
+from moorage.words import abridged
 
 _NAMES_SHOWN = 8
 _COMPOSED = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:].*\$", re.MULTILINE)
@@ -174,5 +175,4 @@ def _tell(reader: Reader, name: str, found: Mapping[str, Text], suspects: set[st
 
 
 def _some(names: list[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return abridged(names, _NAMES_SHOWN)

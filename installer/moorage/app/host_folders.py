@@ -16,7 +16,7 @@ from moorage.app.model import App, AppVolume, FileMount, Mount, VolumeMount
 from moorage.app.reader import Reader, slug
 from moorage.app.secrecy import holds_secrets
 from moorage.formats import KeyPath
-from moorage.words import plural
+from moorage.words import abridged, plural
 
 _NAMES_SHOWN = 4
 
@@ -104,11 +104,10 @@ class HostFolderReader:
             name for name, content in copy.files.items() if isinstance(content, bytes) and holds_secrets(content)
         )
         if open_ones:
-            shown = ", ".join(PurePosixPath(source, name).as_posix() for name in open_ones[:_NAMES_SHOWN])
-            more = f" and {len(open_ones) - _NAMES_SHOWN} more" if len(open_ones) > _NAMES_SHOWN else ""
+            shown = abridged([PurePosixPath(source, name).as_posix() for name in open_ones], _NAMES_SHOWN)
             self._notice(
                 service,
-                f"{shown}{more}: seems to hold secrets, and its copy stands readable in rendered/: do not commit that, "
+                f"{shown}: seems to hold secrets, and its copy stands readable in rendered/: do not commit that, "
                 "or take the right to read it from others (`chmod o-r`) if the container's user does not need it",
             )
         return FileMount(slug(source), target, copy.files, copy.executable)

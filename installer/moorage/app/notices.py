@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from moorage.app.model import Notice
+from moorage.words import abridged
 
 _SERVICE = "service "
 _NAMES_SHOWN = 8
@@ -29,5 +30,4 @@ def for_people(notices: Iterable[Notice], *, with_minor: bool = False) -> list[N
 def _subject(kind: str, names: list[str], shown: int | None) -> str:
     if kind != _SERVICE:
         return kind
-    more = f" and {len(names) - shown} more" if shown and len(names) > shown else ""
-    return f"service{'s' if len(names) > 1 else ''} {', '.join(names[:shown])}{more}"
+    return f"service{'s' if len(names) > 1 else ''} {abridged(names, shown)}"

@@ -15,7 +15,7 @@ from moorage.checks import certificates
 from moorage.checks.asking import Engine, ask
 from moorage.checks.base import Finding, Needs, failure, ok, warning
 from moorage.checks.certificates import CertificateFacts
-from moorage.words import plural
+from moorage.words import abridged, plural
 
 NAME = "files"
 _CONFIG = "moorage.yaml"
@@ -172,9 +172,7 @@ def _judge_secrets(facts: FileFacts, needs: Needs) -> Iterator[Finding]:
 
 
 def _listed(paths: tuple[OpenPath, ...]) -> str:
-    shown = ", ".join(f"{item.path} ({item.mode:04o})" for item in paths[:_SHOWN])
-    rest = len(paths) - _SHOWN
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return abridged([f"{item.path} ({item.mode:04o})" for item in paths], _SHOWN)
 
 
 def _chmod(paths: tuple[OpenPath, ...], folder: Path) -> str:

@@ -108,7 +108,7 @@ class Convergence:
         self.docker.compose(*arguments, service.name)
         if service.replicas == 0:
             return
-        wait_ready(self.docker, self.console, service, lambda: self._containers_of(service), service.replicas)
+        self.wait_for(service)
         self.console.success(f"{service.name} is ready")
 
     def wait_for(self, service: ServiceFacts) -> None:

@@ -161,11 +161,7 @@ def check_present(docker: Docker, images: Mapping[str, str]) -> None:
 
 
 def restore_names(docker: Docker, images: Mapping[str, str]) -> None:
-    """Make every reference mean the image that it meant in a release.
-
-    Raises DeployError when one is gone; nothing was changed then.
-    """
-    check_present(docker, images)
+    """Make every reference mean the image that it meant in a release, after `check_present`."""
     for reference, image_id in images.items():
         # A reference by digest always means the same image and cannot be a tag.
         if "@" not in reference and docker.image_id(reference) != image_id:

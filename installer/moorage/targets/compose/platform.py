@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from moorage.app.adopted_postgres import INIT_FOLDER
@@ -112,6 +113,12 @@ def environment_file(service: str) -> str:
     return f"env/{service}.env"
 
 
+def add_secret_environment(private: Tree, service: str, values: Mapping[str, Sensitive]) -> None:
+    """The secret variables of a service, where its `env_file` looks for them; no file for none."""
+    if values:
+        private.add(environment_file(service), _env(values), 0o600)
+
+
 def _first_start(settings: BundledPostgres) -> list[dict[str, Any]]:
     """The files of the first start: as a folder of our own, or one by one beside those that the image brings."""
     if settings.init_covers_image:
@@ -175,7 +182,7 @@ def add_files(stack: Stack, public: Tree, private: Tree) -> None:
     _add_fragment(public, "traefik.yaml", "publish-routes.sh")
     public.add("compose/traefik/traefik.yaml", render_template("traefik/traefik.yaml.j2", edge.static_view(stack)))
     public.add("compose/traefik/dynamic/routes.yaml", dump_yaml(edge.routes(stack), _GENERATED))
-    private.add("env/traefik.env", _env(dict(stack.edge.secret_environment)), 0o600)
+    private.add("env/traefik.env", _env(stack.edge.secret_environment), 0o600)
     if stack.edge.socket_proxy_image:
         _add_fragment(public, "socket-proxy.yaml", "socket-proxy.cfg")
     if isinstance(stack.postgres, BundledPostgres):
@@ -212,8 +219,7 @@ def _add_postgres(settings: BundledPostgres, public: Tree, private: Tree) -> Non
     else:
         public.add("compose/postgres/init/10-roles.sql", render_template("postgres/roles.sql.j2", view))
     private.add("files/postgres_password", settings.password.reveal(), 0o600)
-    if settings.secret_environment:
-        private.add(environment_file(settings.service), _env(dict(settings.secret_environment)), 0o600)
+    add_secret_environment(private, settings.service, settings.secret_environment)
 
 
 def _quoted(text: str) -> str:
@@ -233,5 +239,5 @@ def _add_redis(settings: BundledRedis, public: Tree, private: Tree) -> None:
     private.add("platform/redis.env", _env(secret), 0o600)
 
 
-def _env(values: dict[str, Sensitive]) -> str:
+def _env(values: Mapping[str, Sensitive]) -> str:
     return dump_env({name: value.reveal() for name, value in values.items()}, "Written by moorage. Secret.")

@@ -52,7 +52,7 @@ def render(stack: Stack) -> Rendering:
     platform.add_files(stack, public, private)
     for service in stack.services:
         services.add_files(service, public, private)
-        _add_secret_environment(service, private)
+        platform.add_secret_environment(private, service.name, service.secret_environment)
     backups.add_files(stack, public, private)
     host.add_files(stack, public)
     if stack.override is not None:
@@ -71,12 +71,6 @@ def render(stack: Stack) -> Rendering:
         manifest = tree.manifest(moorage=__version__, environment=stack.environment, target=stack.target)
         tree.add(MANIFEST, manifest, 0o600 if tree is private else 0o644)
     return Rendering(public, private)
-
-
-def _add_secret_environment(service: Service, private: Tree) -> None:
-    if service.secret_environment:
-        values = {name: value.reveal() for name, value in service.secret_environment.items()}
-        private.add(platform.environment_file(service.name), dump_env(values, "Written by moorage. Secret."), 0o600)
 
 
 def _compose_file(stack: Stack, revisions: dict[str, str]) -> dict[str, Any]:
