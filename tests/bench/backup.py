@@ -1,9 +1,10 @@
-"""Backups as ratios in one run, against what most people's cron does. Runs inside the job image; prints a table.
+"""Backups as ratios in one run, against what most people's cron does. Runs inside the job image; prints tables.
 
     python3 tests/bench/backup.py [GIGABYTES] [ROUNDS]
 
 One server, one machine, in turn: the order of the ways is rotated between rounds, every writer ends with `sync`. Processor
 time is that of the whole container, the server's included. Wall times are for orientation; the ratios are to be quoted.
+The server keeps its log in a store, as one with point-in-time recovery does, whatever the way.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ import json
 import os
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from moorage.backups.files import seal_files
+from moorage.backups.physical.recovery import recovered_server
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.compare import compare
 from moorage.backups.postgres.connections import connect
@@ -30,66 +31,18 @@ from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.restore import restore
 from moorage.backups.postgres.roles import recreate_roles
 from moorage.backups.postgres.scratch import scratch_server
-from tests.job.live_server import execute, live_server, make_database
+from tests.bench.measuring import Way, table
+from tests.job.live_server import execute
 from tests.job.night_site import NightSite, new_site
+from tests.job.physical_cluster import Cluster, cluster_in
 
-_SETTINGS = (
-    "shared_buffers=512MB",
-    "max_wal_size=8GB",
-    "checkpoint_timeout=15min",
-    "maintenance_work_mem=256MB",
-    "autovacuum=off",
-)
-_USAGE = (Path("/sys/fs/cgroup/cpuacct/cpuacct.usage"), Path("/sys/fs/cgroup/cpu.stat"))
-
-
-@dataclass
-class Way:
-    """One way to do something: what it does, and what was measured; seconds and bytes."""
-
-    name: str
-    act: Callable[[], object]
-    wall: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-    size: int = 0
-
-    def measure(self) -> None:
-        os.sync()
-        before, started = processor_seconds(), time.perf_counter()
-        result = self.act()
-        os.sync()
-        self.wall.append(time.perf_counter() - started)
-        self.processor.append(processor_seconds() - before)
-        if isinstance(result, int) and not isinstance(result, bool):
-            self.size = result
-
-
-def processor_seconds() -> float:
-    """What the container has used so far."""
-    if _USAGE[0].is_file():
-        return int(_USAGE[0].read_text()) / 1e9
-    if _USAGE[1].is_file():
-        return int(_USAGE[1].read_text().split()[1]) / 1e6
-    return sum(os.times()[:4])
-
-
-def table(title: str, ways: list[Way], rounds: int) -> None:
-    """Measure in turn; every way against the first one."""
-    for number in range(rounds):
-        for way in ways[number % len(ways) :] + ways[: number % len(ways)]:
-            way.measure()
-    base = ways[0]
-    print(f"\n{title}\n{'':44} {'wall':>8} {'processor':>10} {'size':>9}   faster  best  processor  size")
-    for way in ways:
-        print(
-            f"{way.name:44} {statistics.median(way.wall):7.1f}s {statistics.median(way.processor):9.1f}s "
-            f"{way.size / 1e6:7.0f}MB   "
-            f"{statistics.median(a / b for a, b in zip(base.wall, way.wall, strict=True)):5.2f}× "
-            f"{min(base.wall) / min(way.wall):5.2f}× "
-            f"{statistics.median(a / b for a, b in zip(base.processor, way.processor, strict=True)):7.2f}× "
-            f"{way.size / base.size if base.size else 0:7.2f}",
-            flush=True,
-        )
+_SETTINGS = {
+    "shared_buffers": "512MB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "15min",
+    "maintenance_work_mem": "256MB",
+    "autovacuum": "off",
+}
 
 
 def shell(server: DatabasePlan, command: str) -> None:
@@ -136,107 +89,212 @@ def fill(server: DatabasePlan, gigabytes: float) -> None:
     execute(server, server.names[0], "CHECKPOINT")
 
 
-def backups(server: DatabasePlan, folder: Path, site: NightSite, rounds: int) -> None:
-    """Making one."""
+def size_of(folder: Path) -> int:
+    """Bytes of all files below it."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
-    def logical() -> int:
-        place = folder / "dump"
-        shutil.rmtree(place, ignore_errors=True)
-        dump(server, place, parallel=2, lock_wait_seconds=30)
-        return sum(item.bytes for item in seal_files(place))
 
-    def written(name: str, command: str) -> Callable[[], int]:
+class Bench:
+    """The ways, on one cluster that archives into a store."""
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        assert cluster.plan.database is not None
+        self.folder, self.cluster = folder, cluster
+        self.server = cluster.plan.database
+        self.sites = 0
+
+    def new_site(self, *, with_physical: bool) -> NightSite:
+        """A site with an empty store of its own; with its physical part where the log is."""
+        self.sites += 1
+        place = self.folder / f"site{self.sites}"
+        place.mkdir()
+        plan = self.cluster.plan
+        # The log stays in the cluster's store, whatever the site.
+        changes = {"physical": plan.physical, "project": plan.project} if with_physical else {}
+        stores = plan.stores if with_physical else ()
+        return new_site(place, self.server, *stores, parallel=2, **changes)
+
+    def written(self, name: str, command: str) -> Callable[[], int]:
+        """A line of cron that writes one file."""
+
         def act() -> int:
-            shell(server, command.format(place=folder / name))
-            return (folder / name).stat().st_size
+            shell(self.server, command.format(place=self.folder / name))
+            return (self.folder / name).stat().st_size
 
         return act
 
-    def night() -> int:
-        assert site.night() == 0, site.said
-        return sum(path.stat().st_size for path in (site.folder / "store").rglob("*") if path.is_file())
+    def logical(self) -> int:
+        """The dump with its counts and its hashes: what `pg_dump | gzip` does, and more."""
+        place = self.folder / "dump"
+        shutil.rmtree(place, ignore_errors=True)
+        dump(self.server, place, parallel=2, lock_wait_seconds=30)
+        return sum(item.bytes for item in seal_files(place))
 
-    ways = [
-        Way("pg_dump | gzip", written("classic.sql.gz", "pg_dump | gzip > {place}")),
-        Way("pg_dump -Fc", written("custom.dump", "pg_dump -Fc -f {place}")),
-        Way("moorage: dump, counts, hashes", logical),
-        Way("moorage: whole night with its drill", night),
-    ]
-    table("making a backup", ways, rounds)
+    def restic(self, *, is_first: bool) -> Callable[[], int]:
+        """A plain dump through restic, which finds what it has already."""
+        repository = self.folder / "restic-of-a-dump"
+        environment = f"RESTIC_PASSWORD=bench RESTIC_REPOSITORY={repository}"
+        command = f"{environment} restic backup -q --stdin-from-command --stdin-filename dump.sql -- pg_dump"
 
+        def act() -> int:
+            if is_first:
+                shutil.rmtree(repository, ignore_errors=True)
+                shell(self.server, f"{environment} restic init -q")
+            before = size_of(repository)
+            shell(self.server, command)
+            return size_of(repository) - before
 
-def restores(server: DatabasePlan, folder: Path, rounds: int) -> None:
-    """Bringing one back into an empty server."""
-    facts = dump(server, folder / "again", parallel=2, lock_wait_seconds=30)
+        return act
 
-    def classic() -> None:
-        with scratch_server(folder / "scratch", forbidden_identifier="") as scratch:
-            recreate_roles(scratch, folder / "again")
-            target = replace(scratch, names=("postgres",))
-            shell(target, f"gunzip -c {folder / 'classic.sql.gz'} | psql -X -q -v ON_ERROR_STOP=1")
+    def pgbackrest(self, kind: str) -> Callable[[], int]:
+        """pgBackRest alone, as configured by moorage."""
 
-    def ours() -> None:
-        with scratch_server(folder / "scratch", forbidden_identifier="") as scratch:
-            recreate_roles(scratch, folder / "again")
-            restore(scratch, facts[0], folder / "again", facts[0].name, parallel=2)
+        def act() -> int:
+            before = size_of(self.cluster.repository / "backup")
+            command = (
+                f"pgbackrest --config={self.cluster.configuration} --stanza=demo --type={kind} backup --start-fast"
+            )
+            subprocess.run(command.split(), check=True, stdout=subprocess.DEVNULL)
+            return size_of(self.cluster.repository / "backup") - before
 
-    def proven() -> None:
-        with scratch_server(folder / "scratch", forbidden_identifier="") as scratch:
-            recreate_roles(scratch, folder / "again")
-            restore(scratch, facts[0], folder / "again", facts[0].name, parallel=2)
-            assert all(check.passed for check in compare(scratch, facts[0].name, facts[0]))
+        return act
 
-    table(
-        "restoring it into an empty server",
-        [Way("gunzip | psql", classic), Way("moorage: restore", ours), Way("moorage: restore and compare", proven)],
-        rounds,
-    )
+    def night(self, site: Callable[[], NightSite]) -> Callable[[], int]:
+        """From the first check to the verdict; what the stores grew by."""
 
+        def act() -> int:
+            current = site()
+            places = [Path(store.directory) for store in current.plan.stores]
+            before = sum(size_of(place) for place in places)
+            assert current.night() == 0, current.said
+            return sum(size_of(place) for place in places) - before
 
-def latency(server: DatabasePlan, site: NightSite) -> None:
-    """What people wait for while a night is under way: pgbench at a fixed rate, 95th percentile."""
+        return act
 
-    def bench(seconds: int) -> float:
-        with tempfile.TemporaryDirectory() as logs:
-            command = f"cd {logs} && pgbench --client 4 --rate 100 --time {seconds} --log --no-vacuum"
-            shell(server, f"{command} >/dev/null 2>&1")
-            lines = [line.split() for path in Path(logs).iterdir() for line in path.read_text().splitlines()]
-        values = sorted(int(line[2]) / 1000 for line in lines)
-        return values[int(len(values) * 0.95)]
+    def first_night(self, rounds: int) -> None:
+        """Making a backup where there is none yet."""
+        table(
+            "making the first backup",
+            [
+                Way("pg_dump | gzip", self.written("classic.sql.gz", "pg_dump | gzip > {place}")),
+                Way("pg_dump -Fc", self.written("custom.dump", "pg_dump -Fc -f {place}")),
+                Way("pg_dump through restic", self.restic(is_first=True)),
+                Way("pgBackRest, full", self.pgbackrest("full")),
+                Way("moorage: dump, counts, hashes", self.logical),
+                Way("moorage: whole night with its drill", self.night(lambda: self.new_site(with_physical=False))),
+            ],
+            rounds,
+        )
 
-    quiet = bench(30)
-    done = threading.Event()
+    def second_night(self, rounds: int) -> None:
+        """After a day in which one row of a hundred was changed."""
+        plain, both = self.new_site(with_physical=False), self.new_site(with_physical=True)
+        for site in (plain, both):
+            assert site.night() == 0, site.said
+        shell(self.server, "psql -X -q -c 'UPDATE pgbench_accounts SET abalance = 7 WHERE aid % 100 = 0'")
+        shell(
+            self.server,
+            "psql -X -q -c \"UPDATE docs SET title = 'new' WHERE id < '02900000-0000-0000-0000-000000000000'\"",
+        )
+        table(
+            "the next night, one row of a hundred changed",
+            [
+                Way("pg_dump | gzip", self.written("classic.sql.gz", "pg_dump | gzip > {place}")),
+                Way("pg_dump through restic", self.restic(is_first=False)),
+                Way("pgBackRest, incremental", self.pgbackrest("incr")),
+                Way("moorage: whole night with its drill", self.night(lambda: plain)),
+                Way("the same, and the way to any moment", self.night(lambda: both)),
+            ],
+            rounds,
+        )
 
-    def nights() -> None:
-        # As on a server: each phase a process of its own.
-        while not done.is_set():
-            for verb in ("take", "drill", "conclude"):
-                assert site.program(verb).wait() == 0, verb
+    def restores(self, rounds: int) -> None:
+        """Bringing one back into an empty server."""
+        facts = dump(self.server, self.folder / "again", parallel=2, lock_wait_seconds=30)[0]
 
-    thread = threading.Thread(target=nights)
-    thread.start()
-    busy = bench(60)
-    done.set()
-    thread.join()
-    print(f"\np95 of pgbench while a night runs: {busy:.1f} ms against {quiet:.1f} ms without, {busy / quiet:.2f}×")
+        @contextmanager
+        def scratch() -> Iterator[DatabasePlan]:
+            with scratch_server(self.folder / "scratch", forbidden_identifier="") as server:
+                recreate_roles(server, self.folder / "again")
+                yield server
+
+        def classic() -> None:
+            with scratch() as server:
+                target = replace(server, names=("postgres",))
+                shell(target, f"gunzip -c {self.folder / 'classic.sql.gz'} | psql -X -q -v ON_ERROR_STOP=1")
+
+        def ours() -> None:
+            with scratch() as server:
+                restore(server, facts, self.folder / "again", facts.name, parallel=2)
+
+        def proven() -> None:
+            with scratch() as server:
+                restore(server, facts, self.folder / "again", facts.name, parallel=2)
+                assert all(check.passed for check in compare(server, facts.name, facts))
+
+        self.cluster.switch()
+
+        def physical() -> None:
+            place = self.folder / "restored"
+            shutil.rmtree(place, ignore_errors=True)
+            restored = self.cluster.engine.restore("local", place, None)
+            with recovered_server(restored, self.server, is_drill=False):
+                pass
+
+        table(
+            "restoring it into an empty server",
+            [
+                Way("gunzip | psql", classic),
+                Way("moorage: restore", ours),
+                Way("moorage: restore and compare", proven),
+                Way("moorage: restore to a moment (files and log)", physical),
+            ],
+            rounds,
+        )
+
+    def latency(self) -> None:
+        """What people wait for while a night is under way: pgbench at a fixed rate, 95th percentile."""
+
+        def bench(seconds: int) -> float:
+            with tempfile.TemporaryDirectory() as logs:
+                command = f"cd {logs} && pgbench --client 4 --rate 100 --time {seconds} --log --no-vacuum"
+                shell(self.server, f"{command} >/dev/null 2>&1")
+                lines = [line.split() for path in Path(logs).iterdir() for line in path.read_text().splitlines()]
+            values = sorted(int(line[2]) / 1000 for line in lines)
+            return values[int(len(values) * 0.95)]
+
+        site = self.new_site(with_physical=False)
+        quiet = bench(30)
+        done = threading.Event()
+
+        def nights() -> None:
+            # As on a server: each phase a process of its own.
+            while not done.is_set():
+                for verb in ("take", "drill", "conclude"):
+                    assert site.program(verb).wait() == 0, verb
+
+        thread = threading.Thread(target=nights)
+        thread.start()
+        busy = bench(60)
+        done.set()
+        thread.join()
+        print(f"\np95 of pgbench while a night runs: {busy:.1f} ms against {quiet:.1f} ms without, {busy / quiet:.2f}×")
 
 
 def main() -> None:
     """Fill, measure, print."""
     gigabytes, rounds = (float(sys.argv[1]) if len(sys.argv) > 1 else 2.0), int(sys.argv[2]) if len(sys.argv) > 2 else 3
     folder = Path(tempfile.mkdtemp(dir=os.environ.get("BENCH_FOLDER")))
-    with live_server(folder, *_SETTINGS) as live:
-        server = make_database(live, "bench")
-        fill(server, gigabytes)
-        with connect(server, "bench") as connection:
-            row = connection.execute("SELECT pg_size_pretty(pg_database_size('bench'))").fetchone()
-        print(f"database: {row[0] if row else '?'}", flush=True)
-        site_folder = folder / "site"
-        site_folder.mkdir()
-        site = new_site(site_folder, server)
-        backups(server, folder, site, rounds)
-        restores(server, folder, rounds)
-        latency(server, site)
+    with cluster_in(folder / "cluster", parameters=_SETTINGS) as cluster:
+        cluster.check()
+        bench = Bench(folder, cluster)
+        fill(bench.server, gigabytes)
+        size = cluster.run("SELECT pg_size_pretty(pg_database_size('app'))")[0][0]
+        print(f"database: {size}", flush=True)
+        bench.first_night(rounds)
+        bench.second_night(rounds)
+        bench.restores(rounds)
+        bench.latency()
 
 
 if __name__ == "__main__":

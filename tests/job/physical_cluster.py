@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -48,9 +48,14 @@ class Cluster:
     segment_megabytes = 16
 
     def __init__(
-        self, folder: Path, stores: Sequence[StorePlan] = (), keys: dict[str, BucketKeys] | None = None
+        self,
+        folder: Path,
+        stores: Sequence[StorePlan] = (),
+        keys: dict[str, BucketKeys] | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self.parameters = parameters or {}
         self.data = folder / "data"
         self.socket = folder / "socket"
         self.configuration = folder / "pgbackrest.conf"
@@ -135,6 +140,7 @@ class Cluster:
             "max_wal_size": "64MB",
             "min_wal_size": "32MB",
             "shared_buffers": "32MB",
+            **self.parameters,
         }
         lines = [f"{name} = '{value}'" for name, value in parameters.items()]
         with (self.data / "postgresql.conf").open("a") as stream:
@@ -196,10 +202,13 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster_in(
-    folder: Path, stores: Sequence[StorePlan] = (), keys: dict[str, BucketKeys] | None = None
+    folder: Path,
+    stores: Sequence[StorePlan] = (),
+    keys: dict[str, BucketKeys] | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> Iterator[Cluster]:
     """A cluster for a while."""
-    cluster = Cluster(folder, stores, keys)
+    cluster = Cluster(folder, stores, keys, parameters)
     try:
         yield cluster
     finally:
