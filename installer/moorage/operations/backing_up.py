@@ -9,8 +9,8 @@ from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.quantities import human_size
 from moorage.targets.compose import units
-from moorage.targets.compose.deploy import Place, load_facts
 from moorage.targets.compose.job_runs import BACKUP, DRILL, JobResult, JobRunner, only_night
+from moorage.targets.compose.place import Place, load_facts
 from moorage.words import plural
 
 

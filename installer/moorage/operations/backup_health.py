@@ -13,8 +13,8 @@ from moorage.backups.health import Health, HealthFinding, judge, none_yet, read_
 from moorage.backups.plan import PLAN_FILE, read_plan
 from moorage.console import Console
 from moorage.errors import MoorageError
-from moorage.targets.compose.deploy import Place
 from moorage.targets.compose.names import metrics_folder
+from moorage.targets.compose.place import Place
 from moorage.targets.compose.releases import Releases
 from moorage.words import plural
 

@@ -20,11 +20,12 @@ from moorage.quantities import human_size
 from moorage.recovery_key import fingerprint, make_recovery_key, parse_recovery_key
 from moorage.sensitive import Sensitive
 from moorage.targets.compose import bare_runs
-from moorage.targets.compose.deploy import Deployer, Place, UpOptions
+from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.docker import engine_version
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.job_runs import BACKUP, RESTORE, JobRunner
 from moorage.targets.compose.lock import deployment_lock
+from moorage.targets.compose.place import Place
 from moorage.words import plural
 
 Confirm = Callable[[str], bool]

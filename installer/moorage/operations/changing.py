@@ -18,11 +18,12 @@ from moorage.operations.rendering import compare, refuse_other_version, write
 from moorage.process import printable
 from moorage.targets.compose import created, images, job_image, taken_volumes, units
 from moorage.targets.compose.certificates import Certificates
-from moorage.targets.compose.deploy import Deployer, Place, UpOptions, load_facts
+from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.docker import Docker, engine_version
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.lock import deployment_lock
 from moorage.targets.compose.names import WORK_VOLUME
+from moorage.targets.compose.place import Place, load_facts
 from moorage.targets.compose.releases import Release, Releases
 from moorage.words import plural
 

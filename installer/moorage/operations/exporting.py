@@ -8,8 +8,8 @@ from moorage.assets import asset
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backing_up import job_runner
-from moorage.targets.compose.deploy import Place
 from moorage.targets.compose.job_runs import BACKUP
+from moorage.targets.compose.place import Place
 
 
 def export(folder: Path, environment: str, console: Console, *, backup: str, store: str, target: Path) -> int:

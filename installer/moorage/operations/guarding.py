@@ -12,11 +12,11 @@ from moorage.errors import MoorageError
 from moorage.process import printable
 from moorage.stack.model import Stack
 from moorage.targets.compose import taken_volumes
-from moorage.targets.compose.deploy import Place, previous_facts, refuse_data_risk
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.fact_sheet import volume_names
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.names import LABEL_DEPLOYMENT
+from moorage.targets.compose.place import Place, previous_facts, refuse_data_risk
 from moorage.targets.compose.releases import Releases
 
 

@@ -9,8 +9,8 @@ from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backing_up import job_runner
 from moorage.operations.restoring import exchange, tell_ways
-from moorage.targets.compose.deploy import Place
 from moorage.targets.compose.job_runs import DRILL, RESTORE, only_night
+from moorage.targets.compose.place import Place
 
 _SEEN_AS = "/import"
 

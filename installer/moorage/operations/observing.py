@@ -13,9 +13,9 @@ from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations import backup_health
 from moorage.targets.compose import probe
-from moorage.targets.compose.deploy import Place, load_facts
 from moorage.targets.compose.docker import Container, Docker, engine_version
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
+from moorage.targets.compose.place import Place, load_facts
 from moorage.targets.compose.releases import Releases
 from moorage.words import nearest
 

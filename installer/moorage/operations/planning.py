@@ -11,10 +11,10 @@ from moorage.console import Console
 from moorage.operations.rendering import RenderResult, compare, text_difference
 from moorage.targets.base import Rendering
 from moorage.targets.compose import job_image
-from moorage.targets.compose.deploy import Place, previous_facts
 from moorage.targets.compose.docker import Docker, engine_version
 from moorage.targets.compose.facts import StackFacts, read_facts
 from moorage.targets.compose.names import FACTS_FILE
+from moorage.targets.compose.place import Place, previous_facts
 from moorage.targets.compose.plan import ContainerPlan, plan_containers
 from moorage.targets.compose.releases import Releases
 from moorage.words import plural

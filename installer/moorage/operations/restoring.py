@@ -14,9 +14,10 @@ from moorage.errors import MoorageError
 from moorage.operations.backing_up import job_runner
 from moorage.quantities import human_size
 from moorage.targets.compose import created
-from moorage.targets.compose.deploy import Deployer, Place, UpOptions
+from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.job_runs import BACKUP, RESTORE, JobRunner, only_night
 from moorage.targets.compose.lock import deployment_lock
+from moorage.targets.compose.place import Place
 from moorage.words import plural
 
 Confirm = Callable[[str], bool]

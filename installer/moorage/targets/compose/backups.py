@@ -1,4 +1,4 @@
-"""Backups on one server: the plan of the job, its three containers, the script of a night, files with secrets apart."""
+"""Backups on one server: the job's three containers, the script of a night, files with secrets apart."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from moorage import __version__
 from moorage.app.images import postgres_data_folder
 from moorage.assets import asset
 from moorage.backups.plan import (
     PLAN_FILE,
-    AssertionPlan,
-    BackupPlan,
-    DatabasePlan,
-    StorePlan,
-    VolumePlan,
 )
 from moorage.quantities import format_cpu
 from moorage.stack.model import (
@@ -26,7 +20,7 @@ from moorage.stack.model import (
     ExternalPostgres,
     Stack,
 )
-from moorage.targets.compose import archiving
+from moorage.targets.compose import archiving, backup_plan
 from moorage.targets.compose.names import (
     NIGHT_SCRIPT,
     SOCKET_VOLUME,
@@ -36,90 +30,9 @@ from moorage.targets.compose.names import (
 )
 from moorage.tree import Tree
 
-SOCKET_FOLDER = "/var/run/postgresql"
 _FRAGMENT = "backup.yaml"
-_SECRETS = "/run/secrets"
-_RECOVERY_KEY = "recovery_key"
-_PGPASS = "pgpass"
-_HEARTBEAT = "heartbeat"
-_METRICS = "/metrics"
 _SETTINGS = "backups/night.settings"
 _ON_FAILURE = "backups/on-failure.sh"
-
-
-def plan(stack: Stack, settings: BackupSettings) -> BackupPlan:
-    """What the job is told; every path as its container has it."""
-    return BackupPlan(
-        project=stack.project,
-        deployment_id=stack.deployment_id,
-        environment=stack.environment,
-        target=stack.target,
-        moorage=__version__,
-        work="/work",
-        recovery_key_file=f"{_SECRETS}/{_RECOVERY_KEY}",
-        stores=tuple(_store_plan(store) for store in settings.stores),
-        database=_database_plan(stack, settings),
-        physical=archiving.plan(stack, settings),
-        volumes=tuple(VolumePlan(item.name, _volume_place(item.name), item.exclude) for item in settings.volumes),
-        folder="/deployment",
-        folder_excludes=settings.folder_excludes,
-        assertions=tuple(AssertionPlan(item.name, item.database, item.sql) for item in settings.questions),
-        age_limit_hours=settings.age_limit_hours,
-        schedule=settings.schedule,
-        heartbeat_url_file=f"{_SECRETS}/{_HEARTBEAT}" if settings.heartbeat else "",
-        parallel=settings.parallel,
-        metrics_folder=_METRICS,
-    )
-
-
-def _store_plan(store: BackupStore) -> StorePlan:
-    return StorePlan(
-        name=store.name,
-        directory=_store_place(store) if store.directory else "",
-        bucket=store.bucket,
-        prefix=store.prefix,
-        endpoint=store.endpoint,
-        region=store.region,
-        credentials_file=f"{_SECRETS}/{_credentials(store)}" if store.access_key else "",
-        may_delete=store.may_delete,
-        retention=store.retention,
-    )
-
-
-def _database_plan(stack: Stack, settings: BackupSettings) -> DatabasePlan | None:
-    postgres = stack.postgres
-    if isinstance(postgres, BundledPostgres):
-        return DatabasePlan(
-            SOCKET_FOLDER,
-            5432,
-            postgres.superuser,
-            postgres.databases,
-            postgres.version,
-            cluster_folder=postgres.cluster_path,
-        )
-    if isinstance(postgres, ExternalPostgres):
-        return DatabasePlan(
-            postgres.host,
-            postgres.port,
-            postgres.user,
-            postgres.databases,
-            settings.version,
-            password_file=f"{_SECRETS}/{_PGPASS}",
-            tls=postgres.tls,
-        )
-    return None
-
-
-def _volume_place(name: str) -> str:
-    return f"/volumes/{name}"
-
-
-def _store_place(store: BackupStore) -> str:
-    return f"/stores/{store.name}"
-
-
-def _credentials(store: BackupStore) -> str:
-    return f"store_{store.name}"
 
 
 def needs_network(stack: Stack) -> bool:
@@ -174,10 +87,12 @@ def _of_app(stack: Stack, settings: BackupSettings, *, read_only: bool) -> list[
     """The socket, the cluster's files, the volumes; connecting to a socket is no writing."""
     mounts = []
     if isinstance(stack.postgres, BundledPostgres):
-        mounts.append(_volume(SOCKET_VOLUME, SOCKET_FOLDER, read_only=True))
+        mounts.append(_volume(SOCKET_VOLUME, backup_plan.SOCKET_FOLDER, read_only=True))
         mounts.append(_volume(stack.postgres.volume, stack.postgres.data_path, read_only=read_only))
     mounts += archiving.mounts(stack)
-    mounts += [_volume(item.name, _volume_place(item.name), read_only=read_only) for item in settings.volumes]
+    mounts += [
+        _volume(item.name, backup_plan.volume_place(item.name), read_only=read_only) for item in settings.volumes
+    ]
     return mounts
 
 
@@ -190,24 +105,33 @@ def _volume(name: str, target: str, *, read_only: bool) -> dict[str, Any]:
 def _bind(store: BackupStore) -> dict[str, Any]:
     """A folder of the host; a disk that is not mounted must be an error, not a new folder on the wrong disk."""
     source = from_compose_folder(store.directory) if store.is_default else store.directory
-    return {"type": "bind", "source": source, "target": _store_place(store), "bind": {"create_host_path": False}}
+    return {
+        "type": "bind",
+        "source": source,
+        "target": backup_plan.store_place(store),
+        "bind": {"create_host_path": False},
+    }
 
 
 def _metrics(stack: Stack) -> dict[str, Any]:
     """Numbers of the last night, for whoever watches this host; the folder is made by whoever comes first."""
     source = from_compose_folder(f"{metrics_folder(stack.environment)}")
-    return {"type": "bind", "source": source, "target": _METRICS, "bind": {"create_host_path": True}}
+    return {"type": "bind", "source": source, "target": backup_plan.METRICS_PLACE, "bind": {"create_host_path": True}}
 
 
 def _secret_files(stack: Stack, settings: BackupSettings) -> dict[str, str]:
     """Name below /run/secrets → where the file lies, seen from the compose folder."""
     private = from_compose_folder(f"{private_folder(stack.environment)}/backups")
-    files = {_RECOVERY_KEY: from_compose_folder("secrets/recovery.key")}
-    files |= {_credentials(store): f"{private}/{_credentials(store)}" for store in settings.stores if store.access_key}
+    files = {backup_plan.RECOVERY_KEY: from_compose_folder("secrets/recovery.key")}
+    files |= {
+        backup_plan.credentials_name(store): f"{private}/{backup_plan.credentials_name(store)}"
+        for store in settings.stores
+        if store.access_key
+    }
     if isinstance(stack.postgres, ExternalPostgres):
-        files[_PGPASS] = f"{private}/{_PGPASS}"
+        files[backup_plan.PGPASS] = f"{private}/{backup_plan.PGPASS}"
     if settings.heartbeat:
-        files[_HEARTBEAT] = f"{private}/{_HEARTBEAT}"
+        files[backup_plan.HEARTBEAT] = f"{private}/{backup_plan.HEARTBEAT}"
     return files
 
 
@@ -236,19 +160,19 @@ def add_files(stack: Stack, public: Tree, private: Tree) -> None:
     if settings is None:
         return
     public.add(f"compose/platform/{_FRAGMENT}", asset("compose", _FRAGMENT).read_bytes())
-    public.add(PLAN_FILE, plan(stack, settings).as_json())
+    public.add(PLAN_FILE, backup_plan.plan(stack, settings).as_json())
     public.add(NIGHT_SCRIPT, asset("backups", "night.sh").read_bytes(), 0o755)
     public.add(_SETTINGS, _night_settings(stack, settings))
     if settings.on_failure:
         public.add(_ON_FAILURE, hook_text(settings.on_failure), 0o755)
     for store in settings.stores:
         if store.access_key:
-            private.add(f"backups/{_credentials(store)}", _credentials_text(store), 0o600)
-    archiving.add_files(stack, tuple(_store_plan(store) for store in settings.stores), private)
+            private.add(f"backups/{backup_plan.credentials_name(store)}", _credentials_text(store), 0o600)
+    archiving.add_files(stack, tuple(backup_plan.store_plan(store) for store in settings.stores), private)
     if isinstance(stack.postgres, ExternalPostgres):
-        private.add(f"backups/{_PGPASS}", _pgpass(stack.postgres), 0o600)
+        private.add(f"backups/{backup_plan.PGPASS}", _pgpass(stack.postgres), 0o600)
     if settings.heartbeat:
-        private.add(f"backups/{_HEARTBEAT}", f"{settings.heartbeat.reveal()}\n", 0o600)
+        private.add(f"backups/{backup_plan.HEARTBEAT}", f"{settings.heartbeat.reveal()}\n", 0o600)
 
 
 _HEADER = "Rendered by moorage; changes here are lost. Settings: `backups` in moorage.yaml."

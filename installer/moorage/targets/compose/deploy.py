@@ -6,7 +6,6 @@ stops before every image is here. When a step fails, the release before serves a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -19,43 +18,15 @@ from moorage.errors import DeployError, MoorageError
 from moorage.targets.compose import images, job_image, private_files
 from moorage.targets.compose.converge import Convergence
 from moorage.targets.compose.docker import Docker
-from moorage.targets.compose.facts import StackFacts, read_facts
 from moorage.targets.compose.job_runs import BACKUP, JobRunner
-from moorage.targets.compose.names import COMPOSE_FOLDER, FACTS_FILE, OVERRIDE_FILE
-from moorage.targets.compose.plan import ContainerPlan, data_risks, plan_containers
+from moorage.targets.compose.names import OVERRIDE_FILE
+from moorage.targets.compose.place import Place, files_of, load_facts, previous_facts, refuse_data_risk
+from moorage.targets.compose.plan import ContainerPlan, plan_containers
 from moorage.targets.compose.reasons import StepError, reason_of
 from moorage.targets.compose.releases import Release, Releases, read_tree
 from moorage.targets.compose.rollout import Rollouts
 from moorage.tree import Tree
 from moorage.words import plural
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a deployment's files are."""
-
-    folder: Path
-    environment: str
-
-    @property
-    def rendered(self) -> Path:
-        """`rendered/<environment>/`."""
-        return self.folder / "rendered" / self.environment
-
-    @property
-    def private(self) -> Path:
-        """`secrets/<environment>/compose/`."""
-        return self.folder / "secrets" / self.environment / "compose"
-
-    @property
-    def compose(self) -> Path:
-        """The folder that `docker compose` runs in."""
-        return self.rendered / COMPOSE_FOLDER
-
-    @property
-    def rollout_marker(self) -> Path:
-        """Exists while a rollout file may be live."""
-        return self.folder / "releases" / self.environment / "rollout"
 
 
 @dataclass(frozen=True)
@@ -65,29 +36,6 @@ class UpOptions:
     sources: Path | None = None
     build: bool = False
     no_cache: bool = False
-
-
-def load_facts(rendered: Path) -> StackFacts:
-    """stack.json of a rendered folder. Raises MoorageError when it is missing or of another version."""
-    try:
-        return read_facts(json.loads((rendered / FACTS_FILE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise MoorageError(f"nothing is rendered in {rendered}", "`moorage render`, or just `moorage up`") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise MoorageError(
-            f"{rendered / FACTS_FILE} is from another version of moorage", "`moorage render` writes it anew"
-        ) from None
-
-
-def previous_facts(releases: Releases) -> StackFacts | None:
-    """The facts of the release that serves, if they can be read; of the one before, if its record is damaged."""
-    current = releases.current() or releases.before_current()
-    if current is None:
-        return None
-    try:
-        return load_facts(current.rendered)
-    except MoorageError:
-        return None
 
 
 class Deployer:
@@ -250,7 +198,7 @@ class Deployer:
 
     def _files_to_restore(self, release: Release) -> tuple[Tree, Tree]:
         """The rendered and the private files. Raises DeployError for what must not or can't be gone back to."""
-        files = _files_of(release)
+        files = files_of(release)
         before = previous_facts(self.releases)
         refuse_data_risk(load_facts(release.rendered), before, "choose a release with the same database")
         images.check_present(self.docker, release.images)
@@ -313,26 +261,3 @@ def _in_vain(release: Release, error: DeployError) -> DeployError:
         f"{error.message}; every step of release {release.id} was repeated, and there is nothing newer to take back",
         error.hint or "`moorage logs` has the reason; `moorage rollback` goes to the release before",
     )
-
-
-def refuse_data_risk(facts: StackFacts, previous: StackFacts | None, hint: str) -> None:
-    """Raise DeployError when data that is there could not be read any more."""
-    reasons = data_risks(facts, previous)
-    if reasons:
-        raise DeployError(f"this change would endanger data: {'; '.join(reasons)}", hint)
-
-
-def _files_of(release: Release) -> tuple[Tree, Tree]:
-    """The rendered and the private files of a release."""
-    if not release.private_folder.is_dir():
-        raise DeployError(
-            f"release {release.id} can't be gone back to: its copy of the secrets, {release.private_folder}, is gone",
-            "put `secrets/` back from your copy, or `moorage rollback --to` another release (`moorage status` lists them)",
-        )
-    try:
-        return read_tree(release.rendered), read_tree(release.private_folder)
-    except MoorageError as error:
-        raise DeployError(
-            f"release {release.id} is not whole, it can't be gone back to: {error.message}",
-            "`moorage status` lists the releases; `moorage rollback --to` goes to another one",
-        ) from None

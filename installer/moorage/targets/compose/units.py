@@ -10,10 +10,10 @@ from urllib.parse import quote
 from moorage.console import Console
 from moorage.errors import CommandFailed
 from moorage.process import run
-from moorage.targets.compose.deploy import Place
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.host import unit_value
 from moorage.targets.compose.names import FOLDER_MARK, README_MARK
+from moorage.targets.compose.place import Place
 from moorage.tree import File, write_file
 
 UNIT_FOLDER = Path("/etc/systemd/system")

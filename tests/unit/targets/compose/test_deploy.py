@@ -15,7 +15,8 @@ from moorage import flow
 from moorage.console import Console
 from moorage.errors import DeployError
 from moorage.targets.compose import converge, deploy, private_files, probe, rollout, waiting
-from moorage.targets.compose.deploy import Deployer, Place, UpOptions
+from moorage.targets.compose.deploy import Deployer, UpOptions
+from moorage.targets.compose.place import Place
 from moorage.targets.compose.releases import KEPT, Release, Releases, read_tree
 from moorage.tree import File
 from tests.unit.given import deployment

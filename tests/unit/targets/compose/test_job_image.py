@@ -13,8 +13,9 @@ from moorage import flow
 from moorage.console import Console
 from moorage.errors import DeployError
 from moorage.targets.compose import deploy, job_image, probe, waiting
-from moorage.targets.compose.deploy import Deployer, Place, UpOptions
+from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.job_runs import JobResult
+from moorage.targets.compose.place import Place
 from tests.unit.given import deployment
 from tests.unit.targets.compose.engine import Engine, FakeDocker, with_images
 

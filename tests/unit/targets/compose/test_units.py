@@ -9,7 +9,7 @@ import pytest
 from moorage import flow
 from moorage.console import Console
 from moorage.targets.compose import units
-from moorage.targets.compose.deploy import Place, load_facts
+from moorage.targets.compose.place import Place, load_facts
 from tests.unit.given import SETTINGS, deployment
 
 COMPOSE = {
