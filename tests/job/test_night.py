@@ -271,6 +271,31 @@ def test_writes_during_the_dump_are_in_it_or_not_but_never_half(site: NightSite,
     assert len(written) > 20
 
 
+def test_databases_that_the_configuration_does_not_name_are_in_it_too(
+    site: NightSite, database: DatabasePlan, tmp_path: Path
+) -> None:
+    site.plan = replace(site.plan, database=replace(database, cluster_folder=str(tmp_path)))
+    names = ("by hand", "notes__before_20261101T033000Z-abcdef", "closed")
+    for name in names:
+        execute(database, "postgres", f'CREATE DATABASE "{name}"')
+    execute(database, "by hand", "CREATE TABLE x AS SELECT 1 AS y")
+    execute(database, "postgres", "CREATE TABLE public.y AS SELECT generate_series(1, 7) AS z")
+    execute(database, "postgres", "ALTER DATABASE closed ALLOW_CONNECTIONS false")
+    try:
+        assert site.night() == 0, site.said
+        record = site.backups()[0].record
+        assert record is not None
+        assert record.databases == (("notes", 1, 3000), ("by hand", 1, 1), ("postgres", 1, 7))
+    finally:
+        execute(database, "postgres", "DROP TABLE public.y")
+        for name in names:
+            execute(database, "postgres", f'DROP DATABASE "{name}"')
+    assert site.night() == 0, site.said
+    record = site.backups()[0].record
+    assert record is not None
+    assert record.databases == (("notes", 1, 3000),)
+
+
 def test_a_table_that_is_gone_from_the_dump_is_noticed(site: NightSite, database: DatabasePlan) -> None:
     execute(database, "notes", "CREATE TABLE extra AS SELECT 1 AS x")
     try:

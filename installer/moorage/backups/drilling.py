@@ -30,7 +30,7 @@ from moorage.backups.postgres.assertions import ask
 from moorage.backups.postgres.compare import compare
 from moorage.backups.postgres.restore import restore
 from moorage.backups.postgres.roles import recreate_roles
-from moorage.backups.postgres.scratch import scratch_server
+from moorage.backups.postgres.scratch import making_room_for, scratch_server
 from moorage.backups.records import CheckResult, Record, read_record
 from moorage.backups.report import Report
 from moorage.backups.volumes import sha256_of
@@ -140,11 +140,12 @@ def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> N
     if manifest.server is None:
         return
     identifier = manifest.server.system_identifier
-    with scratch_server(folder / "scratch", forbidden_identifier=identifier, like=manifest.server) as server:
+    with scratch_server(folder / "scratch", forbidden_identifier=identifier, like=manifest.server) as scratch:
+        names = [item.name for item in manifest.databases]
+        server = making_room_for(scratch, names)
         recreate_roles(server, fetched / "dump")
         for database in manifest.databases:
             _prove_database(plan, server, database, fetched / "dump", checks, report)
-        names = [database.name for database in manifest.databases]
         checks.add([amcheck(server, names)], Corrupt)
         if plan.assertions:
             checks.add(ask(server, plan.assertions), AssertionFailed)

@@ -24,7 +24,7 @@ from moorage.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
 from moorage.backups.plan import BackupPlan, DatabasePlan
 from moorage.backups.postgres.connections import connect, program_environment
 from moorage.backups.postgres.dump import dump
-from moorage.backups.postgres.scratch import scratch_server
+from moorage.backups.postgres.scratch import making_room_for, scratch_server
 from moorage.backups.records import new_id, timestamp
 from moorage.backups.report import Report
 from moorage.durable import replace_file
@@ -73,7 +73,8 @@ def digest(plan: BackupPlan, report: Report, identifier: str, source: Path, data
     folder = Path(plan.work) / "restore" / identifier
     name = database or plan.database.names[0]
     began = timestamp(now_utc())
-    with scratch_server(folder / "scratch", forbidden_identifier="") as server:
+    with scratch_server(folder / "scratch", forbidden_identifier="") as scratch:
+        server = making_room_for(scratch, [name])
         report.step(f"carrying {source.name} out in a throw-away server")
         owners = json.loads((folder / _OWNERS).read_text(encoding="utf-8"))
         if name not in owners:

@@ -20,6 +20,7 @@ from moorage.backups.physical.pgbackrest import PgBackRest
 from moorage.backups.physical.recovery import Recovered, recovered_server
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.databases import with_unnamed
 from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.server import server_facts
 from moorage.backups.records import timestamp
@@ -104,12 +105,13 @@ def _dumped(
     with connect(recovered.server, database.maintenance) as connection:
         there = {str(row[0]) for row in connection.execute("SELECT datname::text FROM pg_database")}
         server = server_facts(connection)
-    names = tuple(name for name in database.names if name in there)
-    if not names:
+    named = replace(recovered.server, names=tuple(name for name in database.names if name in there))
+    if not named.names:
         raise RestoreFailed(f"at that moment there was no database {' or '.join(database.names)}")
     shutil.rmtree(folder, ignore_errors=True)
     found = dump(
-        replace(recovered.server, names=names),
+        # All that the cluster had then, whether the configuration names it or not.
+        with_unnamed(named, lambda _: None),
         folder,
         parallel=job.plan.parallel,
         lock_wait_seconds=job.plan.lock_wait_seconds,

@@ -16,6 +16,7 @@ from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.manifest import MANIFEST_FILE, DatabaseFacts, Manifest, ServerFacts
 from moorage.backups.plan import StorePlan
 from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.databases import with_unnamed
 from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.lock import deployment_lock
 from moorage.backups.postgres.server import (
@@ -53,6 +54,8 @@ def take(job: Job, *, is_new_cluster: bool = False) -> Night:
 
 
 def _take(job: Job, night: Night, *, is_new_cluster: bool) -> Night:
+    if job.plan.database is not None and job.plan.database.cluster_folder:
+        job.plan = replace(job.plan, database=with_unnamed(job.plan.database, job.report.warning))
     needed = room.check(job)
     manifest = _dump(job, night)
     content = signed(manifest.as_data(), job.signature_key())

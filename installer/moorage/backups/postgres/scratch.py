@@ -10,14 +10,16 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from moorage.backups.failures import BackupError, RestoreFailed
 from moorage.backups.manifest import ServerFacts
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.restore import drop_database
 from moorage.backups.postgres.server import client_version, system_identifier
 from moorage.quantities import MEBIBYTE
 
@@ -73,6 +75,16 @@ def scratch_server(
         yield plan
     finally:
         remove_scratch_server(folder)
+
+
+def making_room_for(server: DatabasePlan, names: Collection[str]) -> DatabasePlan:
+    """The scratch server without the empty database that every server begins with, where a dump has one of that name."""
+    if server.maintenance not in names:
+        return server
+    found = replace(server, maintenance="template1")
+    with closing(connect(found, found.maintenance)) as connection:
+        drop_database(connection, server.maintenance)
+    return found
 
 
 def remove_scratch_server(folder: Path) -> None:
