@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("targets.base", "targets.pgbackrest", "targets.compose.names", "targets.compose.facts", "targets.compose.schedule", "targets.compose.fact_sheet",
      "targets.compose.edge", "targets.compose.host", "targets.compose.platform", "targets.compose.services", "targets.compose.builds", "targets.compose.backup_plan", "targets.compose.backups", "targets.compose.archiving", "targets.compose.render", "parity"),
     ("targets.compose.docker", "targets.compose.lock", "targets.compose.probe", "targets.compose.images", "targets.compose.job_image", "targets.compose.releases", "targets.compose.reasons", "targets.compose.private_files", "targets.compose.taken_volumes", "targets.compose.certificates",
-     "targets.compose.plan", "targets.compose.created", "targets.compose.waiting", "targets.compose.rollout", "targets.compose.migration_lock", "targets.compose.jobs", "targets.compose.converge", "targets.compose.place", "targets.compose.deploy",
+     "targets.compose.plan", "targets.compose.created", "targets.compose.waiting", "targets.compose.rollout", "targets.compose.migration_lock", "targets.compose.jobs", "targets.compose.converge", "targets.compose.place", "targets.compose.exchange_mark", "targets.compose.deploy",
      "targets.compose.units", "targets.compose.job_runs", "targets.compose.bare_runs", "checks", "backups"),
     ("flow", "reading", "operations", "answers", "setup", "cli", "__main__"),
 )  # fmt: skip

@@ -36,12 +36,14 @@ class NightSite:
     plan: BackupPlan
     clock: datetime = START
     said: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    takes_over: bool = False
 
     def job(self) -> Job:
         out = io.StringIO()
         report = Report(as_json=True, out=out, errors=out)
         self.out = out
-        return Job(self.plan, report, now=lambda: self.clock, runtime=self.folder / "run")
+        return Job(self.plan, report, now=lambda: self.clock, runtime=self.folder / "run", takes_over=self.takes_over)
 
     def phase(self, run: Callable[[], object]) -> int:
         """The exit status of a phase, as its container would have it."""
@@ -49,12 +51,14 @@ class NightSite:
             found = run()
         except MoorageError as error:
             self.said.append(error.message)
+            self.hints.append(error.hint)
             return error.exit_status
         return found if isinstance(found, int) else 0
 
     def night(self, between: Callable[[], object] = lambda: None) -> int:
         """Take, drill, conclude as the script does; `between` runs after take. Gives the night's exit status."""
         self.said.clear()
+        self.hints.clear()
         self.clock += timedelta(days=1)
         if self.phase(lambda: take(self.job())) == 0:
             between()
@@ -78,8 +82,8 @@ class NightSite:
         repository = Path(self.plan.store(store).directory) / self.plan.project / "restic" / "snapshots"
         return len(list(repository.iterdir())) if repository.is_dir() else 0
 
-    def program(self, verb: str) -> subprocess.Popen[bytes]:
-        """A phase as a process of its own, to be killed."""
+    def program(self, verb: str, *words: str) -> subprocess.Popen[bytes]:
+        """A verb as a process of its own, to be killed."""
         plan = self.folder / "plan.json"
         plan.write_text(self.plan.as_json(), encoding="utf-8")
         code = (
@@ -89,15 +93,15 @@ class NightSite:
             "from moorage.backups.job import main; sys.exit(main())"
         )
         return subprocess.Popen(
-            [sys.executable, "-c", code, verb, "--plan", str(plan)],
+            [sys.executable, "-c", code, verb, *words, "--plan", str(plan)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
 
-    def killed(self, verb: str, after_seconds: float) -> bool:
-        """Start a phase and kill it with all its children; whether it was still at work."""
-        program = self.program(verb)
+    def killed(self, after_seconds: float, verb: str, *words: str) -> bool:
+        """Start a verb and kill it with all its children; whether it was still at work."""
+        program = self.program(verb, *words)
         try:
             program.wait(after_seconds)
             return False

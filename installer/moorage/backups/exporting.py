@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 
 from moorage.backups import fetching
-from moorage.backups.failures import BackupError, Damaged, RestoreFailed
+from moorage.backups.catalogue import read_marker
+from moorage.backups.failures import BackupError, Damaged, RestoreFailed, WrongKey
 from moorage.backups.files import compare_files
 from moorage.backups.job_context import Job
-from moorage.backups.plan import VOLUMES_FOLDER
+from moorage.backups.plan import VOLUMES_FOLDER, StorePlan
 from moorage.backups.records import Record
 from moorage.durable import sync_folder
 
@@ -58,6 +59,8 @@ def fetch_folder(job: Job, identifier: str, target: Path) -> Record:
     """
     job.prepare_runtime()
     with job.workplace.only_one():
+        for plan in job.plan.stores:
+            _require_key(job, plan)
         opened, record = fetching.first_that_answers(job, identifier)
         raw = target / ".restored"
         shutil.rmtree(raw, ignore_errors=True)
@@ -67,3 +70,14 @@ def fetch_folder(job: Job, identifier: str, target: Path) -> Record:
         shutil.rmtree(raw)
         sync_folder(target)
     return record
+
+
+def _require_key(job: Job, plan: StorePlan) -> None:
+    """On a bare machine the key is all that is known: another one must not look like an empty store."""
+    marker = read_marker(job.open(plan).store)
+    if marker is not None and marker.deployment_id != job.plan.deployment_id:
+        raise WrongKey(
+            f"this recovery key is {job.plan.deployment_id}, the backups of {marker.project} were made with {marker.deployment_id}",
+            "the name of the right one stands on the page that was printed with it",
+        )
+    job.open(plan).catalogue.claim(create=False)

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A night waits for the app where both want a processor; a restore is waited for.
         os.nice(_NICE)
     try:
-        job = Job(read_plan(Path(options.plan).read_text(encoding="utf-8")), report)
+        job = Job(read_plan(Path(options.plan).read_text(encoding="utf-8")), report, takes_over=options.take_over)
         return _VERBS[options.verb](job, options)
     except MoorageError as error:
         report.failure(error.message, error.hint, error.exit_status)
@@ -43,14 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BackupError.exit_status
 
 
-def _take(job: Job, options: argparse.Namespace) -> int:
-    take(job, is_new_cluster=options.new_cluster)
+def _take(job: Job, _: argparse.Namespace) -> int:
+    take(job)
     return 0
 
 
-def _prepare_archive(job: Job, options: argparse.Namespace) -> int:
+def _prepare_archive(job: Job, _: argparse.Namespace) -> int:
     with job.workplace.only_one():
-        physical_night.prepare(job, is_new_cluster=options.new_cluster)
+        physical_night.prepare(job)
+    return 0
+
+
+def _take_over(job: Job, _: argparse.Namespace) -> int:
+    """Every store at once: who would write to one of them meanwhile would be the wrong one."""
+    job.prepare_runtime()
+    with job.workplace.only_one():
+        for store in job.plan.stores:
+            job.claimed(store)
+        physical_night.prepare(job)
     return 0
 
 
@@ -108,7 +118,8 @@ def _status(job: Job, _: argparse.Namespace) -> int:
 
 def _prepare(job: Job, options: argparse.Namespace) -> int:
     moment = parse_moment(options.at, job.now()) if options.at else None
-    putting_back.prepare(job, options.id, options.store, moment)
+    found = putting_back.prepare(job, options.id, options.store, moment, on_new_machine=options.new_machine)
+    job.report.data(asdict(found))
     return 0
 
 
@@ -128,7 +139,7 @@ def _discard(job: Job, options: argparse.Namespace) -> int:
 
 
 def _restored(job: Job, _: argparse.Namespace) -> int:
-    job.report.data(putting_back.restored(job))
+    job.report.data([asdict(item) for item in putting_back.restored(job)])
     return 0
 
 
@@ -160,6 +171,7 @@ def _import_prepare(job: Job, options: argparse.Namespace) -> int:
 _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "take": _take,
     "prepare-archive": _prepare_archive,
+    "take-over": _take_over,
     "drill": _drill,
     "conclude": _conclude,
     "fetch": _fetch,
@@ -195,7 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--into", default="/export")
     parser.add_argument("--database", default="")
     parser.add_argument("--at", default="", help="a moment with its zone, to go back to by the log")
-    parser.add_argument("--new-cluster", action="store_true")
+    parser.add_argument("--take-over", action="store_true")
+    parser.add_argument("--new-machine", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--read-percent", type=float, default=100.0)
     return parser

@@ -17,6 +17,7 @@ from moorage.backups.restic import Restic
 from moorage.backups.stores.base import Store
 from moorage.backups.stores.opening import open_store
 from moorage.backups.workplace import Workplace
+from moorage.backups.writer import claim_writing
 from moorage.errors import MoorageError
 from moorage.recovery_key import parse_recovery_key
 from moorage.sensitive import Sensitive
@@ -42,12 +43,16 @@ class OpenStore:
 
 @dataclass
 class Job:
-    """What a phase works with. Raises BackupError where a file that the plan names can't be read."""
+    """What a phase works with. Raises BackupError where a file that the plan names can't be read.
+
+    One that `takes_over` goes on with stores and a log that another server has written until now.
+    """
 
     plan: BackupPlan
     report: Report
     now: Callable[[], datetime] = now_utc
     runtime: Path = RUNTIME
+    takes_over: bool = False
     workplace: Workplace = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +84,8 @@ class Job:
         opened = self.open(plan)
         known = plan.name in self.workplace.known_stores().names
         opened.catalogue.claim(create=not known)
+        host = self.workplace.host_id()
+        claim_writing(opened.store, self.signature_key(), host, self.now(), take_over=self.takes_over)
         self.workplace.remember_store(plan.name)
         return opened
 

@@ -32,7 +32,7 @@ class FetchedCluster:
     wal: Path
 
 
-def prepare(job: Job, *, is_new_cluster: bool = False) -> None:
+def prepare(job: Job) -> None:
     """Make the stores ready for the log and prove that it arrives; until then archiving fails, and nothing else.
 
     Raises BackupError; ForeignStore when the log there is another cluster's and nobody said that this one is new.
@@ -45,7 +45,7 @@ def prepare(job: Job, *, is_new_cluster: bool = False) -> None:
         job.claimed(job.plan.store(store))
     _give_to_postgres(job, plan)
     with connect(database, database.maintenance) as connection:
-        PgBackRest(job.plan).check(connection, is_new_cluster=is_new_cluster)
+        PgBackRest(job.plan).check(connection, is_new_cluster=job.takes_over)
 
 
 def _give_to_postgres(job: Job, plan: PhysicalPlan) -> None:
@@ -62,7 +62,7 @@ def _give_to_postgres(job: Job, plan: PhysicalPlan) -> None:
         (Path(job.plan.store(plan.stores[0]).directory) / job.plan.project).chmod(0o700)
 
 
-def take(job: Job, night: Night, *, is_new_cluster: bool = False) -> Night:
+def take(job: Job, night: Night) -> Night:
     """Back the cluster up into every store of the physical path.
 
     A failure is told and stands in the journal: the night ends with it, and the dump is good all the same.
@@ -72,7 +72,7 @@ def take(job: Job, night: Night, *, is_new_cluster: bool = False) -> Night:
         return night
     engine = PgBackRest(job.plan)
     try:
-        prepare(job, is_new_cluster=is_new_cluster)
+        prepare(job)
         with connect(database, database.maintenance) as connection:
             made = []
             for store in plan.stores:

@@ -41,11 +41,15 @@ class DatabasePlan:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """A volume of the app and where the job sees it, read-only; what fits one of the patterns is left out."""
+    """A volume of the app and where the job sees it, read-only; what fits one of the patterns is left out.
+
+    One `only_on_new_machine` (certificates) is saved, and put back only where there is none yet.
+    """
 
     name: str
     path: str
     excludes: tuple[str, ...] = ()
+    only_on_new_machine: bool = False
 
 
 @dataclass(frozen=True)

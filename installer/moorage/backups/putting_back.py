@@ -1,123 +1,209 @@
 """A backup beside what runs, compared, then exchanged with it: databases by renaming, volumes by renaming inside of them.
 
 Four verbs, each of which may be killed and said again: `prepare` (the app serves on), `swap` and `undo` (the app is stopped), `discard`.
-What a restore has made or moved aside stands in a file of the work volume until it is discarded.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from moorage.backups import fetching, rewinding, swapping
-from moorage.backups.failures import BackupError, Damaged, NoSuchBackup, RestoreFailed, RowsDiffer
+from moorage.backups import fetching, restore_room, rewinding, swapping
+from moorage.backups.failures import BackupError, Damaged, RestoreFailed, RowsDiffer
 from moorage.backups.files import compare_files
 from moorage.backups.job_context import Job, OpenStore
-from moorage.backups.manifest import Manifest
+from moorage.backups.manifest import DatabaseFacts, Manifest
+from moorage.backups.moments import exact
 from moorage.backups.plan import VOLUMES_FOLDER, DatabasePlan, VolumePlan
 from moorage.backups.postgres import discarding
 from moorage.backups.postgres import swap as databases
 from moorage.backups.postgres.compare import compare
 from moorage.backups.postgres.restore import restore
-from moorage.backups.records import CheckResult, Record, is_id
+from moorage.backups.postgres.roles import recreate_roles
+from moorage.backups.records import CheckResult, Record, new_id
+from moorage.backups.restore_journal import Restore, RestoreJournal, half_way
 from moorage.backups.volumes import sha256_of
-from moorage.durable import replace_file, sync_folder
+
+_IN_PLACE = ("exchanging", "exchanged", "undoing")
 
 
-@dataclass(frozen=True)
-class Restore:
-    """What a restore works on. `is_prepared` says that everything lies beside what runs, compared."""
-
-    id: str
-    databases: tuple[str, ...]
-    volumes: tuple[str, ...]
-    is_prepared: bool = False
-
-
-def prepare(job: Job, identifier: str, store: str, moment: datetime | None = None) -> Restore:
+def prepare(
+    job: Job, identifier: str, store: str, moment: datetime | None = None, *, on_new_machine: bool = False
+) -> Restore:
     """Restore beside what runs and compare; with `moment` the databases are those of then, by the log.
 
+    The same again is done already. A machine that is new gets the roles of the old server and its certificates, too.
     Raises BackupError; what runs is never touched.
     """
     job.prepare_runtime()
     with job.workplace.only_one():
+        journal = journal_of(job)
+        journal.refuse_half_way()
         opened, record = fetching.first_that_answers(job, identifier, store)
-        _clear(job, record.id)
-        folder = folder_of(job, record.id)
-        manifest = _databases_of(job, opened, record, folder / "input", moment)
-        volumes = _of_backup(job, record)
-        found = Restore(
-            record.id, tuple(item.name for item in manifest.databases), tuple(item.name for item in volumes)
+        wanted = Restore(
+            new_id(job.now()), record.id, journal.next_sequence(), exact(moment) if moment else "",
+            volumes=tuple(item.name for item in _of_backup(job, record, on_new_machine=on_new_machine)),
+        )  # fmt: skip
+        if found := _prepared_already(job, journal, wanted):
+            return found
+        _require_room(job, record, ())
+        return _prepared(job, opened, record, journal.write(wanted), moment, on_new_machine=on_new_machine)
+
+
+def _prepared(
+    job: Job, opened: OpenStore, record: Record, found: Restore, moment: datetime | None, *, on_new_machine: bool
+) -> Restore:
+    journal = journal_of(job)
+    folder = journal.folder_of(found.id)
+    if moment is None:
+        manifest = fetching.fetch(job, opened, record, folder / "input", with_samples=False)
+        _require_whole(folder / "input" / "dump", manifest)
+    else:
+        manifest = rewinding.dumped_at(job, record.id, moment, folder / "input", on_new_machine=on_new_machine)
+    found = journal.write(replace(found, databases=tuple(item.name for item in manifest.databases)))
+    _require_room(job, record, manifest.databases)
+    if on_new_machine and manifest.databases and _server(job).cluster_folder:
+        recreate_roles(_server(job), folder / "input" / "dump")
+    _prepare_databases(job, manifest, folder / "input" / "dump", found.id)
+    for volume in _volumes(found):
+        _prepare_volume(job, opened, record, volume, found.id)
+    shutil.rmtree(folder)
+    return journal.write(replace(found, phase="prepared"))
+
+
+def _prepared_already(job: Job, journal: RestoreJournal, wanted: Restore) -> Restore | None:
+    """The very same, restored by a run that was cut off after it. What others have begun, and nobody uses, goes."""
+    same = None
+    for found in journal.all():
+        if found.phase == "prepared" and (found.backup, found.moment) == (wanted.backup, wanted.moment):
+            same = found
+        elif found.phase in ("preparing", "prepared"):
+            _discard(job, found)
+    if same:
+        job.report.done(f"{same.backup} lies beside what runs already, restored and compared")
+    return same
+
+
+def _require_room(job: Job, record: Record, databases: Sequence[DatabaseFacts]) -> None:
+    """First for what is fetched, then, when it is known, for the databases, which lie where the live ones do."""
+    files = [(Path(VOLUMES_FOLDER) / item.name, item.bytes) for item in record.volumes]
+    needs = [(place, size) for place, size in files if place.is_dir()]
+    if databases:
+        cluster = Path(job.plan.database.cluster_folder) if job.plan.database else Path()
+        needs += (
+            [(cluster, sum(item.bytes for item in databases))] if cluster.is_absolute() and cluster.is_dir() else []
         )
-        _write(job, found)
-        _prepare_databases(job, manifest, folder / "input" / "dump", record.id)
-        for volume in volumes:
-            _prepare_volume(job, opened, record, volume)
-        shutil.rmtree(folder / "input")
-        return _write(job, replace(found, is_prepared=True))
-
-
-def _databases_of(job: Job, opened: OpenStore, record: Record, folder: Path, moment: datetime | None) -> Manifest:
-    """The dump below `folder` that is to be restored: that of the backup, or of a moment."""
-    if moment is not None:
-        return rewinding.dumped_at(job, record.id, moment, folder)
-    manifest = fetching.fetch(job, opened, record, folder, with_samples=False)
-    _require_whole(folder / "dump", manifest)
-    return manifest
+    else:
+        needs.append((job.workplace.folder, max(0, record.bytes - sum(item.bytes for item in record.volumes))))
+    restore_room.check(needs)
 
 
 def prepare_databases_only(job: Job, manifest: Manifest, dump: Path) -> Restore:
     """The databases of a dump beside what runs, compared; the caller holds the job's lock."""
-    found = _write(job, Restore(manifest.id, tuple(item.name for item in manifest.databases), ()))
-    _prepare_databases(job, manifest, dump, manifest.id)
-    return _write(job, replace(found, is_prepared=True))
+    journal = journal_of(job)
+    journal.refuse_half_way()
+    names = tuple(item.name for item in manifest.databases)
+    found = journal.write(Restore(manifest.id, manifest.id, journal.next_sequence(), databases=names))
+    _prepare_databases(job, manifest, dump, found.id)
+    return journal.write(replace(found, phase="prepared"))
 
 
 def swap(job: Job, identifier: str) -> None:
-    """Exchange what runs with what was prepared. Raises RestoreFailed when it was not prepared to its end."""
+    """Exchange what runs with what was prepared; a swap that was cut off goes on, and one that was done is fine.
+
+    Raises BackupError: RestoreFailed when it was not prepared to its end. `prepared` stands in the journal then when
+    nothing was exchanged.
+    """
     with job.workplace.only_one():
-        found = _read(job, identifier)
-        if not found.is_prepared:
-            raise RestoreFailed(f"{identifier} was not prepared to its end", "`moorage backup restore` begins it again")
+        journal = journal_of(job)
+        found = journal.read(identifier)
+        if found.phase not in ("prepared", "exchanging", "exchanged"):
+            raise RestoreFailed(f"{identifier} can't be put in place: it is {found.phase}", "begin the restore again")
+        journal.refuse_half_way(but=identifier)
+        if found.phase == "prepared":
+            new = databases.missing(_server(job), found.databases) if found.databases else ()
+            found = journal.write(replace(found, phase="exchanging", new_databases=new))
+        if found.phase == "exchanging":
+            _exchange(job, journal, found)
+            journal.write(replace(found, phase="exchanged"))
+    job.report.done(f"{found.backup} is in place")
+
+
+def _exchange(job: Job, journal: RestoreJournal, found: Restore) -> None:
+    try:
         for name in found.databases:
-            databases.swap(_server(job), name, identifier)
+            databases.swap(_server(job), name, found.id, is_new=name in found.new_databases)
         for volume in _volumes(found):
-            swapping.swap_in(Path(volume.path), identifier)
-    job.report.done(f"{identifier} is in place")
+            swapping.swap_in(Path(volume.path), found.id)
+    except BackupError:
+        if not _is_begun(job, found):
+            journal.write(replace(found, phase="prepared"))
+        raise
+
+
+def _is_begun(job: Job, found: Restore) -> bool:
+    """Whether anything of it has changed places."""
+    if any(swapping.before(Path(volume.path), found.id).is_dir() for volume in _volumes(found)):
+        return True
+    return any(databases.swap_state(_server(job), name, found.id) != "restored" for name in found.databases)
 
 
 def undo(job: Job, identifier: str) -> None:
-    """Put back what `swap` has moved aside, also one that was cut off."""
+    """Put back what `swap` has moved aside, also one that was cut off; what was restored is kept until it is discarded.
+
+    Raises RestoreFailed while something that was restored later is in its place.
+    """
     with job.workplace.only_one():
-        found = _read(job, identifier)
-        for name in found.databases:
-            _undo_database(_server(job), name, identifier)
-        for volume in _volumes(found):
-            swapping.swap_back(Path(volume.path), identifier)
+        journal = journal_of(job)
+        found = journal.read(identifier)
+        if found.phase in ("preparing", "prepared"):
+            raise RestoreFailed(f"{identifier} never took the place of anything", "`--discard` removes it")
+        later = [item.id for item in journal.all() if item.sequence > found.sequence and item.phase in _IN_PLACE]
+        if later:
+            raise RestoreFailed(
+                f"{later[-1]} was restored after {identifier}", f"undo that first: `--undo {later[-1]}`"
+            )
+        if found.phase != "undone":
+            journal.write(replace(found, phase="undoing"))
+            for name in found.databases:
+                _undo_database(job, name, found)
+            for volume in _volumes(found):
+                swapping.swap_back(Path(volume.path), identifier)
+            journal.write(replace(found, phase="undone"))
     job.report.done(f"what was there before {identifier} is back")
 
 
 def discard(job: Job, identifier: str) -> None:
-    """Delete what a restore keeps aside, never what is in use."""
+    """Delete what a restore keeps aside, never what is in use. Raises RestoreFailed for one that is half way."""
     with job.workplace.only_one():
-        found = _read(job, identifier)
-        for name in found.databases:
-            discarding.discard(_server(job), name, identifier)
-        for volume in _volumes(found):
-            swapping.discard(Path(volume.path), identifier)
-        shutil.rmtree(folder_of(job, identifier), ignore_errors=True)
-        _place(job, identifier).unlink(missing_ok=True)
-        sync_folder(_place(job, identifier).parent)
-    job.report.done(f"the restore of {identifier} is discarded")
+        found = journal_of(job).read(identifier)
+        if found.is_half_way:
+            raise half_way(found)
+        _discard(job, found)
+    job.report.done(f"the restore {identifier} is discarded")
 
 
-def restored(job: Job) -> list[str]:
+def _discard(job: Job, found: Restore) -> None:
+    for name in found.databases:
+        discarding.discard(_server(job), name, found.id)
+    for volume in _volumes(found):
+        swapping.discard(Path(volume.path), found.id)
+    journal = journal_of(job)
+    shutil.rmtree(journal.folder_of(found.id), ignore_errors=True)
+    journal.remove(found.id)
+
+
+def restored(job: Job) -> list[Restore]:
     """The restores that keep something aside, the oldest first."""
-    folder = _place(job, "x").parent
-    return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+    return journal_of(job).all()
+
+
+def journal_of(job: Job) -> RestoreJournal:
+    """The restores of this deployment."""
+    return RestoreJournal(job.workplace.folder)
 
 
 def _prepare_databases(job: Job, manifest: Manifest, dump: Path, identifier: str) -> None:
@@ -130,10 +216,10 @@ def _prepare_databases(job: Job, manifest: Manifest, dump: Path, identifier: str
         job.report.done(f"database {facts.name}: {facts.rows} rows in {len(facts.tables)} tables, as in the manifest")
 
 
-def _prepare_volume(job: Job, opened: OpenStore, record: Record, volume: VolumePlan) -> None:
+def _prepare_volume(job: Job, opened: OpenStore, record: Record, volume: VolumePlan, identifier: str) -> None:
     """The files of one volume into a folder inside of it, so that exchanging them is a matter of names."""
     job.report.step(f"restoring volume {volume.name}")
-    inside = swapping.incoming(Path(volume.path), record.id)
+    inside = swapping.incoming(Path(volume.path), identifier)
     raw = inside.with_name(f"{inside.name}.partial")
     for leftover in (inside, raw):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -169,13 +255,14 @@ def _require(results: tuple[CheckResult, ...], what: str) -> None:
         raise RowsDiffer(f"{what}: {'; '.join(wrong)}", "nothing was exchanged; take another backup")
 
 
-def _of_backup(job: Job, record: Record) -> list[VolumePlan]:
+def _of_backup(job: Job, record: Record, *, on_new_machine: bool) -> list[VolumePlan]:
     """The volumes of the backup that the deployment still has; others are told."""
     known = {volume.name: volume for volume in job.plan.volumes}
     for facts in record.volumes:
         if facts.name not in known:
             job.report.warning(f"volume {facts.name} is in the backup, but no longer in the deployment; it is left out")
-    return [known[facts.name] for facts in record.volumes if facts.name in known]
+    found = [known[facts.name] for facts in record.volumes if facts.name in known]
+    return [volume for volume in found if on_new_machine or not volume.only_on_new_machine]
 
 
 def _volumes(found: Restore) -> list[VolumePlan]:
@@ -188,56 +275,13 @@ def _server(job: Job) -> DatabasePlan:
     return job.plan.database
 
 
-def _clear(job: Job, identifier: str) -> None:
-    """What an earlier try has left; one that is exchanged already must be undone or discarded first."""
-    if identifier not in restored(job):
-        return
-    found = _read(job, identifier)
-    for volume in _volumes(found):
-        if swapping.before(Path(volume.path), identifier).is_dir():
-            raise _kept_aside(identifier)
-    for name in found.databases:
-        if databases.swap_state(_server(job), name, identifier) == "swapped":
-            raise _kept_aside(identifier)
-        discarding.discard(_server(job), name, identifier)
-
-
-def _kept_aside(identifier: str) -> RestoreFailed:
-    return RestoreFailed(
-        f"{identifier} was restored already, and what was there before is kept aside",
-        f"`moorage backup restore --undo {identifier}`, or `--discard {identifier}`, then again",
-    )
-
-
-def _undo_database(server: DatabasePlan, name: str, identifier: str) -> None:
+def _undo_database(job: Job, name: str, found: Restore) -> None:
     """A swap that was cut off before this database has nothing to undo here."""
-    if databases.swap_state(server, name, identifier) == "swapped":
-        databases.undo_swap(server, name, identifier)
+    state = databases.swap_state(_server(job), name, found.id)
+    if state == "swapped" or (state == "neither" and name in found.new_databases):
+        databases.undo_swap(_server(job), name, found.id, is_new=name in found.new_databases)
 
 
 def folder_of(job: Job, identifier: str) -> Path:
-    """Where a restore keeps what it fetched. Raises BackupError for what is no name of a backup."""
-    if not is_id(identifier):
-        raise BackupError(f"`{identifier}` is no name of a backup", "`moorage backup list` shows them")
-    return job.workplace.folder / "restore" / identifier
-
-
-def _place(job: Job, identifier: str) -> Path:
-    return job.workplace.folder / "restore" / "journal" / f"{identifier}.json"
-
-
-def _write(job: Job, found: Restore) -> Restore:
-    place = _place(job, found.id)
-    replace_file(place, (json.dumps(asdict(found), sort_keys=True) + "\n").encode(), 0o600)
-    sync_folder(place.parent)
-    return found
-
-
-def _read(job: Job, identifier: str) -> Restore:
-    try:
-        data = json.loads(_place(job, identifier).read_text(encoding="utf-8"))
-        return Restore(data["id"], tuple(data["databases"]), tuple(data["volumes"]), data["is_prepared"])
-    except FileNotFoundError:
-        raise NoSuchBackup(f"no restore of {identifier} keeps anything aside") from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RestoreFailed(f"the notes of the restore of {identifier} can't be read") from None
+    """Where a restore keeps what it fetched. Raises BackupError for what is no name of one."""
+    return journal_of(job).folder_of(identifier)

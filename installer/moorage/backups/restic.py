@@ -189,8 +189,8 @@ class Restic:
         """
         chosen = [word for path in includes for word in ("--include", _literally(path))]
         watch = Watch(progress, None, self._linger_seconds())
-        lock = [] if self._store.plan.may_delete else ["--no-lock"]
-        outcome = self._locking(["restore", *lock, "--json", "--target", str(target), *chosen, snapshot], watch)
+        # Whoever restores may not write to the store; nothing else writes there meanwhile, the job's own lock sees to it.
+        outcome = self._locking(["restore", "--no-lock", "--json", "--target", str(target), *chosen, snapshot], watch)
         if outcome.status != 0:
             raise _as_restore(failure_of(self._store, f"restore snapshot {snapshot[:8]}", outcome))
         self._must_be_restored(snapshot, target, includes or ("/",))

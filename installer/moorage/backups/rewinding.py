@@ -14,7 +14,7 @@ from moorage import __version__
 from moorage.backups.failures import BackupError, NoSuchBackup, RestoreFailed
 from moorage.backups.job_context import Job
 from moorage.backups.manifest import DatabaseFacts, Manifest, ServerFacts
-from moorage.backups.moments import shown
+from moorage.backups.moments import NEWEST, shown
 from moorage.backups.physical.engine import Restored
 from moorage.backups.physical.pgbackrest import PgBackRest
 from moorage.backups.physical.recovery import Recovered, recovered_server
@@ -26,8 +26,10 @@ from moorage.backups.postgres.server import server_facts
 from moorage.backups.records import timestamp
 
 
-def dumped_at(job: Job, identifier: str, moment: datetime, folder: Path) -> Manifest:
+def dumped_at(job: Job, identifier: str, moment: datetime, folder: Path, *, on_new_machine: bool = False) -> Manifest:
     """Write the databases as they were at `moment` into `folder/dump`; gives the facts as the recovered server has them.
+
+    On a new machine the live server's log is not the store's.
 
     Raises BackupError, with the span that can be reached where the moment is outside of it.
     """
@@ -38,7 +40,8 @@ def dumped_at(job: Job, identifier: str, moment: datetime, folder: Path) -> Mani
             "leave `--at` out to restore a night; `backups.point_in_time: on` and `moorage up` for the time to come",
         )
     engine, store, began = PgBackRest(job.plan), plan.stores[0], timestamp(job.now())
-    _hand_over_newest_log(job, engine, store, database)
+    if not on_new_machine:
+        _hand_over_newest_log(job, engine, store, database)
     _let_postgres_in(job, folder)
     job.report.step(f"restoring the cluster as it was at {shown(moment)} from {store}")
     try:
@@ -84,7 +87,7 @@ def _let_postgres_in(job: Job, folder: Path) -> None:
 
 
 def _restored(job: Job, engine: PgBackRest, store: str, folder: Path, moment: datetime) -> Restored:
-    restored = engine.restore(store, folder, moment)
+    restored = engine.restore(store, folder, None if moment == NEWEST else moment)
     for text in restored.warnings:
         job.report.warning(text)
     return restored

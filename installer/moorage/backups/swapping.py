@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from moorage.backups.failures import RestoreFailed
@@ -33,7 +32,7 @@ def swap_in(volume: Path, identifier: str) -> None:
     """Move what is there aside and what was restored into its place. Raises RestoreFailed when nothing was restored.
 
     A file `complete` in the folder of what was there says that moving aside is over; from then on entries of the volume
-    are restored ones.
+    are restored ones. The volume gets the restored owner, mode and attributes of its own, too.
     """
     source, aside = incoming(volume, identifier), before(volume, identifier)
     if not source.is_dir():
@@ -41,9 +40,11 @@ def swap_in(volume: Path, identifier: str) -> None:
             return
         raise RestoreFailed(f"nothing was restored for the volume at {volume}", "begin the restore again")
     if not _is_complete(aside):
+        _make_like(volume, aside / "files")
         _move_all(volume, aside / "files")
         _complete(aside)
     _move_all(source, volume)
+    _copy_attributes(source, volume)
     source.rmdir()
     sync_folder(volume)
 
@@ -54,32 +55,43 @@ def swap_back(volume: Path, identifier: str) -> None:
     if not aside.is_dir():
         return
     if _is_complete(aside):
+        _make_like(volume, source)
         _move_all(volume, source)
         (aside / "complete").unlink()
         sync_folder(aside)
     if (aside / "files").is_dir():
         _move_all(aside / "files", volume)
+        _copy_attributes(aside / "files", volume)
         (aside / "files").rmdir()
+    shutil.rmtree(aside / "files.unfinished", ignore_errors=True)
     aside.rmdir()
     sync_folder(volume)
 
 
 def discard(volume: Path, identifier: str) -> None:
-    """Delete what is left of a restore: what was there before, or what was restored and not used."""
+    """Delete what is left of a restore: what was there before, or what was restored and not used.
+
+    Raises RestoreFailed when both are there: then it is half way, and some of it is all that there is.
+    """
+    if incoming(volume, identifier).is_dir() and before(volume, identifier).is_dir():
+        raise RestoreFailed(f"the files of {volume.name} are exchanged half way", "finish it, or undo it, first")
     for folder in (incoming(volume, identifier), before(volume, identifier)):
         if folder.is_dir():
             shutil.rmtree(folder)
 
 
-def leftovers(volume: Path) -> Iterator[str]:
-    """The names of restores that have something in a volume."""
-    for entry in volume.glob(f"{_PREFIX}*-*"):
-        yield entry.name.removeprefix(_PREFIX).partition("-")[2]
+def _make_like(model: Path, folder: Path) -> None:
+    """An empty folder with the owner, mode and attributes of another; it has its name only when it has those."""
+    if folder.is_dir():
+        return
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _copy_attributes(model, unfinished)
+    unfinished.rename(folder)
 
 
 def _move_all(source: Path, target: Path) -> None:
     """Every entry but those of ours; one that is in both places came with a cut-off move and can't be told apart."""
-    target.mkdir(mode=0o700, exist_ok=True, parents=True)
     for entry in sorted(source.iterdir()):
         if not entry.name.startswith(_PREFIX):
             place = target / entry.name
@@ -90,6 +102,13 @@ def _move_all(source: Path, target: Path) -> None:
             entry.rename(place)
     sync_folder(source)
     sync_folder(target)
+
+
+def _copy_attributes(source: Path, target: Path) -> None:
+    status = source.stat()
+    os.chown(target, status.st_uid, status.st_gid)
+    # After the owner: a change of it takes the mark away that gives a folder's group to its files.
+    shutil.copystat(source, target)
 
 
 def _is_complete(aside: Path) -> bool:

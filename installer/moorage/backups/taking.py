@@ -34,10 +34,9 @@ from moorage.quantities import human_size
 from moorage.words import plural
 
 
-def take(job: Job, *, is_new_cluster: bool = False) -> Night:
+def take(job: Job) -> Night:
     """Make tonight's backup and put it into every store that takes it.
 
-    `is_new_cluster` says that the data were begun anew, so that the log may follow another than the store's.
     Raises BackupError when no store has it. A store that fails does not stop the others: it stands in the journal, and
     `conclude` ends with its status.
     """
@@ -46,14 +45,14 @@ def take(job: Job, *, is_new_cluster: bool = False) -> Night:
         job.workplace.clean()
         night = job.workplace.write(Night(new_id(job.now()), timestamp(job.now())))
         try:
-            return _take(job, night, is_new_cluster=is_new_cluster)
+            return _take(job, night)
         except BaseException as error:
             current = job.workplace.night() or night
             job.workplace.write(replace(current, failure=current.failure or failure_of(error)))
             raise
 
 
-def _take(job: Job, night: Night, *, is_new_cluster: bool) -> Night:
+def _take(job: Job, night: Night) -> Night:
     if job.plan.database is not None and job.plan.database.cluster_folder:
         job.plan = replace(job.plan, database=with_unnamed(job.plan.database, job.report.warning))
     needed = room.check(job)
@@ -66,7 +65,7 @@ def _take(job: Job, night: Night, *, is_new_cluster: bool) -> Night:
     shutil.rmtree(job.workplace.staged(night.id))
     if not night.published:
         raise _untaken(night)
-    return fetching.fetch_for_drill(job, physical_night.take(job, night, is_new_cluster=is_new_cluster))
+    return fetching.fetch_for_drill(job, physical_night.take(job, night))
 
 
 def _untaken(night: Night) -> BackupError:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -154,6 +155,14 @@ class Workplace:
         """The journal, whole and durable."""
         self._write("night.json", asdict(night))
         return night
+
+    def host_id(self) -> str:
+        """A random name of this server, made when there is none; it goes with the volume."""
+        data = self._read("host.json")
+        if data is None:
+            data = {"id": secrets.token_hex(8)}
+            self._write("host.json", data)
+        return str(data["id"])
 
     def known_stores(self) -> KnownStores:
         """Which stores this host has used."""

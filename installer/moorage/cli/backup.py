@@ -22,10 +22,10 @@ Store = Annotated[str, typer.Option("--store", help="Which store; default the fi
 @group.command()
 def run(
     context: typer.Context,
-    new_cluster: Annotated[
+    take_over: Annotated[
         bool,
         typer.Option(
-            "--new-cluster", help="The database's data were begun anew: let the log in the store go on with theirs."
+            "--take-over", help="This server goes on for another one, which is gone, or its database was begun anew."
         ),
     ] = False,
     environment: Environment = "",
@@ -38,7 +38,7 @@ def run(
 
     own: Context = context.obj
     name = own.environment(environment)
-    raise typer.Exit(run_night(own.folder, name, own.console, is_new_cluster=new_cluster))
+    raise typer.Exit(run_night(own.folder, name, own.console, take_over=take_over))
 
 
 @group.command("list")
@@ -137,6 +137,18 @@ def restore(
             own.folder, name, own.console, backup=backup, store=store, at=at, confirm=confirm, dry_run=dry_run
         )
     )
+
+
+@group.command()
+def restores(context: typer.Context, environment: Environment = "") -> None:
+    """Show what restores keep aside, and how far each is.
+
+    Exit status: 0, or 1 when one was cut off half way.
+    """
+    from moorage.operations.restoring import show_restores
+
+    own: Context = context.obj
+    raise typer.Exit(show_restores(own.folder, own.environment(environment), own.console))
 
 
 @group.command()

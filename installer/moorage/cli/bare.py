@@ -39,29 +39,39 @@ def restore(
     postgres_image: Annotated[
         str, typer.Option("--postgres-image", help="What the first job image is built from.")
     ] = "postgres:17",
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at", metavar="TIME", help="The database at this moment, by WAL; `newest` for all that there is."
+        ),
+    ] = "",
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="Only to see: leave the stores to the server that writes to them.")
+    ] = False,
     yes: Yes = False,
 ) -> None:
     """Bring a whole deployment back from a store and the recovery key: folder, databases, volumes, site.
 
     Exit status: 0 it runs, 1 you said no, 2 the options are wrong, else that of the reason.
     """
-    from moorage.operations.bare import read_source, restore_bare
+    from moorage.operations.bare import Wish, restore_bare
+    from moorage.operations.bare_source import read_source
 
     own: Context = context.obj
     if not bare:
         raise InputError(
             "on the server itself it is `moorage backup restore`", "on a machine that has nothing: `--bare`"
         )
-    status = restore_bare(
-        own.folder,
-        own.console,
+    wish = Wish(
         source=read_source(source, endpoint, region, credentials),
         project=project,
         key=_key(recovery_key_file, own),
         backup=backup,
-        base=postgres_image,
-        confirm=lambda question: own.confirm(question, yes=yes),
+        at=at,
+        base_image=postgres_image,
+        is_rehearsal=rehearsal,
     )
+    status = restore_bare(own.folder, own.console, wish, lambda question: own.confirm(question, yes=yes))
     raise typer.Exit(status)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.quantities import human_size
-from moorage.targets.compose import units
+from moorage.targets.compose import exchange_mark, units
 from moorage.targets.compose.job_runs import BACKUP, DRILL, JobResult, JobRunner, only_night
 from moorage.targets.compose.place import Place, load_facts
 from moorage.words import plural
@@ -22,15 +22,16 @@ def job_runner(place: Place, console: Console) -> JobRunner:
     return JobRunner(place.compose, facts.backups.services, console)
 
 
-def run(folder: Path, environment: str, console: Console, *, is_new_cluster: bool = False) -> int:
+def run(folder: Path, environment: str, console: Console, *, take_over: bool = False) -> int:
     """One whole night, now. Raises MoorageError with the night's own exit status when it is not good.
 
-    `is_new_cluster` says that the database's data were begun anew: the store's log may go on with theirs.
+    `take_over` says that this server goes on with stores that another one wrote, or with a database that was begun anew.
     """
     place = Place(folder, environment)
     runner = job_runner(place, console)
     with only_night(place.compose):
-        arguments = ["take", *(["--new-cluster"] if is_new_cluster else [])]
+        exchange_mark.refuse(place)
+        arguments = ["take", *(["--take-over"] if take_over else [])]
         return _proven(runner, runner.run(BACKUP, arguments))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +13,7 @@ from moorage.backups.health import Health, HealthFinding, judge, none_yet, read_
 from moorage.backups.plan import PLAN_FILE, read_plan
 from moorage.console import Console
 from moorage.errors import MoorageError
+from moorage.targets.compose import exchange_mark
 from moorage.targets.compose.names import metrics_folder
 from moorage.targets.compose.place import Place
 from moorage.targets.compose.releases import Releases
@@ -68,10 +69,20 @@ def look(place: Place, now: datetime | None = None, log: Sequence[HealthFinding]
         return None
     now = now or datetime.now(timezone.utc)
     installed = _installed(place, now)
+    log = (*_half_way(place), *log)
     health = _last(place.folder / metrics_folder(place.environment) / STATUS_FILE)
     if health is None:
         return BackupHealth(None, (*log, none_yet(plan.age_limit_hours, installed, now)))
     return BackupHealth(health, (*log, *judge(health, plan.age_limit_hours, installed, now)))
+
+
+def _half_way(place: Place) -> Iterator[HealthFinding]:
+    try:
+        exchange_mark.refuse(place)
+    except MoorageError as error:
+        yield HealthFinding(
+            "", f"{error.message}; the app stays down, and no backup is made", error.hint, is_failure=True
+        )
 
 
 def _last(file: Path) -> Health | None:

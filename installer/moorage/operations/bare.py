@@ -6,20 +6,23 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from moorage import __version__
-from moorage.backups.plan import BackupPlan, StorePlan, read_plan
+from moorage.backups.moments import exact, parse_moment, shown
+from moorage.backups.plan import read_plan
 from moorage.console import Console
-from moorage.errors import InputError, MoorageError
+from moorage.errors import MoorageError
+from moorage.operations import bare_attempt
 from moorage.operations.backing_up import job_runner
+from moorage.operations.bare_attempt import SCRATCH, Attempt
+from moorage.operations.bare_source import Source, fetch_folder, write_private
 from moorage.operations.rendering import write_rendering
 from moorage.quantities import human_size
-from moorage.recovery_key import fingerprint, make_recovery_key, parse_recovery_key
+from moorage.recovery_key import make_recovery_key, parse_recovery_key
 from moorage.sensitive import Sensitive
-from moorage.targets.compose import bare_runs
+from moorage.targets.compose import bare_runs, units
 from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.docker import engine_version
 from moorage.targets.compose.facts import StackFacts
@@ -29,154 +32,88 @@ from moorage.targets.compose.place import Place
 from moorage.words import plural
 
 Confirm = Callable[[str], bool]
-_MARKER = "store.json"
-_SCRATCH = ".moorage-restoring"
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the backups are: a folder, or a bucket with its credentials file."""
+class Wish:
+    """What is wanted: which backup ("" for the newest good one), the moment ("" for the backup's own), for what.
 
-    folder: Path | None = None
-    bucket: str = ""
-    prefix: str = ""
-    endpoint: str = ""
-    region: str = "us-east-1"
-    credentials: Path | None = None
+    A rehearsal leaves the stores to the server that writes to them, and runs nothing by schedule.
+    """
 
-
-def read_source(text: str, endpoint: str, region: str, credentials: Path | None) -> Source:
-    """`/mnt/backups` or `s3://bucket/prefix`. Raises InputError for anything else."""
-    if text.startswith("s3://"):
-        parts = urlsplit(text)
-        if not parts.netloc:
-            raise InputError(f"{text} names no bucket", "`--from s3://BUCKET/PREFIX`")
-        if credentials is None or not credentials.is_file():
-            raise InputError(
-                "a bucket needs its keys", "`--credentials FILE`, an AWS credentials file with a [default] part"
-            )
-        return Source(None, parts.netloc, parts.path.strip("/"), endpoint, region, credentials.resolve())
-    folder = Path(text).resolve()
-    if not folder.is_dir():
-        raise InputError(f"{text} is no folder", "is its disk mounted?")
-    return Source(folder)
+    source: Source
+    project: str
+    key: Sensitive
+    backup: str
+    at: str
+    base_image: str
+    is_rehearsal: bool
 
 
-def restore_bare(
-    folder: Path,
-    console: Console,
-    *,
-    source: Source,
-    project: str,
-    key: Sensitive,
-    backup: str,
-    base: str,
-    confirm: Confirm,
-) -> int:
-    """Bring a deployment back into an empty folder of a machine that never had it; gives the exit status.
+def restore_bare(folder: Path, console: Console, wish: Wish, confirm: Confirm) -> int:
+    """Bring a deployment back into an empty folder of a machine that does not have it; gives the exit status.
 
-    Raises MoorageError; what was begun is left for the same command to go on with, and nothing else is touched.
+    Raises MoorageError; the same command goes on where one was cut off, and what is on the machine already is refused.
     """
     engine_version()
-    raw_key = parse_recovery_key(key.reveal())
-    name = project or _only_project(source)
-    scratch = folder / _SCRATCH
-    _require_empty(folder)
+    moment = parse_moment(wish.at, datetime.now(timezone.utc)) if wish.at else None
+    attempt = bare_attempt.begun(folder)
+    if attempt is None:
+        attempt = _begin(folder, console, wish, moment, confirm)
+        if attempt is None:
+            return 1
+    else:
+        console.action(f"going on with {attempt.record['id']} of {attempt.project}, which was cut off")
+    if attempt.phase == "moving":
+        _move_in(folder / SCRATCH / "deployment", folder)
+        attempt = bare_attempt.advance(folder, attempt, "filling")
+    _bring_up(folder, attempt, wish, moment, console)
+    bare_attempt.finish(folder)
+    return 0
+
+
+def _begin(folder: Path, console: Console, wish: Wish, moment: datetime | None, confirm: Confirm) -> Attempt | None:
+    raw_key = parse_recovery_key(wish.key.reveal())
+    source = wish.source
+    name = wish.project or source.only_project()
+    bare_attempt.refuse_existing(name, folder.parent, console)
     console.action(f"looking for {name} in {source.folder or source.bucket}")
+    scratch = folder / SCRATCH
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    record = _fetch_folder(scratch, console, source, name, Sensitive(make_recovery_key(raw_key)), backup, base)
+    key = Sensitive(make_recovery_key(raw_key))
+    record = fetch_folder(scratch, console, source, name, key, wish.backup, wish.base_image)
+    _explain(record, moment, console, is_rehearsal=wish.is_rehearsal)
+    if not confirm(f"Bring {name} up here with these data?"):
+        shutil.rmtree(scratch)
+        return None
+    return bare_attempt.note(folder, Attempt(name, record))
+
+
+def _explain(record: dict[str, Any], moment: datetime | None, console: Console, *, is_rehearsal: bool) -> None:
     rows, files = sum(item[2] for item in record["databases"]), sum(item["files"] for item in record["volumes"])
     console.action(
         f"{record['id']}: {plural(rows, 'row')}, {plural(files, 'file')}, {human_size(record['bytes'])}, taken {record['taken']}"
     )
-    if not confirm(f"Bring {name} up here with these data?"):
-        shutil.rmtree(scratch)
-        return 1
-    _move_in(scratch / "deployment", folder)
-    _with_data(folder, record, source, console)
-    shutil.rmtree(scratch)
-    return 0
-
-
-def _only_project(source: Source) -> str:
-    if source.folder is None:
-        raise InputError("which deployment is meant?", "`--project NAME`: the folder's name in the bucket")
-    found = sorted(path.parent.name for path in source.folder.glob(f"*/{_MARKER}"))
-    if len(found) != 1:
-        known = ", ".join(found) or "none"
-        raise InputError(f"which deployment is meant? In {source.folder}: {known}", "`--project NAME`")
-    return found[0]
-
-
-def _require_empty(folder: Path) -> None:
-    """Only a folder that has nothing but what an earlier try left."""
-    if folder.is_dir() and {entry.name for entry in folder.iterdir()} - {_SCRATCH}:
-        raise InputError(
-            f"{folder} is not empty",
-            "`moorage -C NEW-FOLDER restore --bare …`; on the server itself: `moorage backup restore`",
-        )
-
-
-def _store(source: Source, name: str, folder: str) -> StorePlan:
-    if source.folder is not None:
-        return StorePlan(name, directory=folder, may_delete=False)
-    return StorePlan(
-        name,
-        bucket=source.bucket,
-        prefix=source.prefix,
-        endpoint=source.endpoint,
-        region=source.region,
-        credentials_file=bare_runs.CREDENTIALS_FILE,
-        may_delete=False,
-    )
-
-
-def _fetch_folder(
-    scratch: Path, console: Console, source: Source, project: str, key: Sensitive, backup: str, base: str
-) -> dict[str, Any]:
-    shutil.rmtree(scratch / "deployment", ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="moorage-bare-", dir=scratch) as temporary:
-        place = Path(temporary)
-        (place / "work").mkdir()
-        _write_private(place / "key", f"{key.reveal()}\n")
-        plan = BackupPlan(
-            project=project,
-            deployment_id=fingerprint(key),
-            environment="",
-            target="compose",
-            moorage=__version__,
-            work="/work",
-            recovery_key_file=bare_runs.KEY_FILE,
-            stores=(_store(source, "source", bare_runs.STORE_FOLDER),),
-            folder="/deployment",
-        )
-        _write_private(place / "plan.json", plan.as_json())
-        files = bare_runs.BareFiles(
-            place / "plan.json", place / "key", place / "work", scratch, source.folder, source.credentials
-        )
-        arguments = ["fetch-folder", *([backup] if backup else []), "--into", "/restore"]
-        result = bare_runs.run(console, base, files, arguments)
-        result.raise_for_status()
-    record: dict[str, Any] = result.data
-    return record
-
-
-def _write_private(place: Path, text: str) -> None:
-    place.touch(mode=0o600)
-    place.write_text(text, encoding="utf-8")
+    if moment:
+        console.detail(f"the database as it was at {shown(moment)}; files have no log, they are those of that backup")
+    if is_rehearsal:
+        console.detail("a rehearsal: it makes no backups, and nothing in it runs by schedule")
+    else:
+        console.detail("from now on this server makes the backups; the old one, if it still runs, no longer can")
 
 
 def _move_in(found: Path, folder: Path) -> None:
     """Every entry of the restored folder to its place; done again after a kill, it goes on."""
-    for entry in sorted(found.iterdir()):
+    for entry in sorted(found.iterdir()) if found.is_dir() else ():
         target = folder / entry.name
-        if not target.exists():
-            entry.rename(target)
+        if target.exists():
+            raise MoorageError(f"{target} appeared meanwhile", "take it away, then run the same command again")
+        entry.rename(target)
 
 
-def _with_data(folder: Path, record: dict[str, Any], source: Source, console: Console) -> None:
+def _bring_up(folder: Path, attempt: Attempt, wish: Wish, moment: datetime | None, console: Console) -> None:
     """Images, the database server, its data and the volumes, and only then the app."""
-    environment = record["environment"]
+    environment = attempt.record["environment"]
     write_rendering(folder, environment, console, dry_run=False)
     place = Place(folder, environment)
     with deployment_lock(folder, environment, console) as descriptor:
@@ -187,37 +124,57 @@ def _with_data(folder: Path, record: dict[str, Any], source: Source, console: Co
             with console.waiting("the database starts", 330):
                 deployer.docker.compose("up", "--detach", "--no-deps", "--wait", deployer.facts.postgres_service)
         runner = job_runner(place, console)
-        _put_back(runner, place, record, source)
-        _begin_log(runner, deployer.facts, console)
+        if attempt.phase == "filling":
+            _put_back(runner, place, attempt.record, wish.source, moment)
+            bare_attempt.advance(folder, attempt, "starting")
+        if not wish.is_rehearsal:
+            _take_over(runner, console)
         deployer.up(UpOptions())
-    console.success(f"{deployer.facts.base_url} runs with the data of {record['taken']}")
+        if not wish.is_rehearsal:
+            units.install(place, deployer.facts, console)
+    what = f"the database of {shown(moment)}" if moment else f"the data of {attempt.record['taken']}"
+    console.success(f"{deployer.facts.base_url} runs with {what}")
+    _tell_next(console, is_rehearsal=wish.is_rehearsal)
+
+
+def _tell_next(console: Console, *, is_rehearsal: bool) -> None:
+    if is_rehearsal:
+        console.detail("→ after the look: `moorage uninstall --purge`")
+        return
     console.detail(
         "→ point its DNS name here; `moorage status` shows how it is, `moorage backup run` makes a new backup"
     )
 
 
-def _put_back(runner: JobRunner, place: Place, record: dict[str, Any], source: Source) -> None:
-    """From the very store that the folder came from: moorage.yaml may name it by a path of the old machine."""
+def _put_back(runner: JobRunner, place: Place, record: dict[str, Any], source: Source, moment: datetime | None) -> None:
+    """From the very store that the folder came from: moorage.yaml may name it by a path of the old machine.
+
+    What is replaced is empty: this machine had no volume of that name when the attempt began.
+    """
     plan = read_plan((place.rendered / "backups" / "plan.json").read_text(encoding="utf-8"))
-    own = replace(plan, stores=(_store(source, record["store"], bare_runs.STORE_FOLDER),))
-    with tempfile.TemporaryDirectory(prefix="moorage-bare-", dir=place.folder / _SCRATCH) as temporary:
-        _write_private(Path(temporary) / "plan.json", own.as_json())
+    own = replace(plan, stores=(source.store_plan(record["store"]),))
+    with tempfile.TemporaryDirectory(prefix="moorage-bare-", dir=place.folder / SCRATCH) as temporary:
+        write_private(Path(temporary) / "plan.json", own.as_json())
         mounts = ["--volume", f"{temporary}/plan.json:/plan/bare.json:ro"]
         mounts += ["--volume", f"{source.folder}:{bare_runs.STORE_FOLDER}:ro"] if source.folder else []
         mounts += ["--volume", f"{source.credentials}:{bare_runs.CREDENTIALS_FILE}:ro"] if source.credentials else []
-        for verb in ("prepare", "swap", "discard"):
-            words = [verb, record["id"], "--plan", "/plan/bare.json"]
-            runner.run(RESTORE, words, mounts).raise_for_status()
+        if source.folder and own.physical and own.physical.folder:
+            log = source.folder / Path(own.physical.folder).relative_to(Path(own.physical.folder).parents[1])
+            mounts += ["--volume", f"{log}:{own.physical.folder}:ro"] if log.is_dir() else []
+        bare = ["--plan", "/plan/bare.json"]
+        wanted = ["--at", exact(moment)] if moment else []
+        prepared = runner.run(RESTORE, ["prepare", record["id"], "--new-machine", *wanted, *bare], mounts)
+        prepared.raise_for_status()
+        for verb in ("swap", "discard"):
+            runner.run(RESTORE, [verb, prepared.data["id"], *bare], mounts).raise_for_status()
 
 
-def _begin_log(runner: JobRunner, facts: StackFacts, console: Console) -> None:
-    """The server is another one than the store's log is of: only now is it known that this is meant."""
-    if facts.backups is None or not facts.backups.log_store:
-        return
-    begun = runner.run(BACKUP, ["prepare-archive", "--new-cluster"])
+def _take_over(runner: JobRunner, console: Console) -> None:
+    """The stores and their log go on with this server: only now is it known that this is meant."""
+    begun = runner.run(BACKUP, ["take-over", "--take-over"])
     if begun.status:
-        console.warning(f"point-in-time recovery does not work yet: {begun.failure}")
-        console.detail("→ `moorage backup run --new-cluster` tries again")
+        console.warning(f"this server can't write to its stores yet: {begun.failure}")
+        console.detail("→ `moorage backup run --take-over` tries again")
 
 
 def _make_store_folders(folder: Path, facts: StackFacts, console: Console) -> None:

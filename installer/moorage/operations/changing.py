@@ -16,7 +16,7 @@ from moorage.operations.checking import blocking_findings
 from moorage.operations.planning import facts_of
 from moorage.operations.rendering import compare, refuse_other_version, write
 from moorage.process import printable
-from moorage.targets.compose import created, images, job_image, taken_volumes, units
+from moorage.targets.compose import created, exchange_mark, images, job_image, taken_volumes, units
 from moorage.targets.compose.certificates import Certificates
 from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.docker import Docker, engine_version
@@ -59,6 +59,7 @@ def up(
         console.detail(f"note: {notice.subject}: {notice.text}")
     with deployment_lock(folder, deployment.environment, console) as descriptor:
         place = Place(folder, deployment.environment)
+        exchange_mark.refuse(place)
         # First of all, and before a secret is made: what another deployment's secrets open must be left to it.
         guarding.refuse_foreign_containers(deployment.stack, place, console)
         theirs = guarding.foreign_volumes(deployment, console)
@@ -138,6 +139,7 @@ def rollback(folder: Path, environment: str, console: Console, *, to: str, confi
     if dry_run or not confirm(f"Go back to release {target.id}?"):
         return 0
     with deployment_lock(folder, environment, console) as descriptor:
+        exchange_mark.refuse(Place(folder, environment))
         _refuse_what_nobody_confirmed(releases, current)
         deployer = Deployer(Place(folder, environment), console, descriptor)
         deployer.go_back(target, current)

@@ -8,7 +8,8 @@ from pathlib import Path
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backing_up import job_runner
-from moorage.operations.restoring import exchange, tell_ways
+from moorage.operations.exchanging import exchange
+from moorage.operations.restoring import tell_ways
 from moorage.targets.compose.job_runs import DRILL, RESTORE, only_night
 from moorage.targets.compose.place import Place
 

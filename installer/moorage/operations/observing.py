@@ -12,7 +12,7 @@ from moorage.backups.log_state import client, judge_log, read_log_state
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations import backup_health
-from moorage.targets.compose import probe
+from moorage.targets.compose import exchange_mark, probe
 from moorage.targets.compose.docker import Container, Docker, engine_version
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.place import Place, load_facts
@@ -180,6 +180,7 @@ def run_in_service(folder: Path, environment: str, console: Console, service: st
     """Run a command in a fresh container of a service; gives its exit status."""
     facts, docker = _stack(folder, environment, console)
     _known_service(facts, service, jobs=True)
+    exchange_mark.refuse(Place(folder, environment))
     terminal = [] if sys.stdin.isatty() and sys.stdout.isatty() else ["-T"]
     return docker.compose_attached("run", "--rm", "--no-deps", *terminal, service, *words)
 

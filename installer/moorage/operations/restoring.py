@@ -12,16 +12,15 @@ from moorage.backups.records import parse_timestamp
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backing_up import job_runner
+from moorage.operations.exchanging import exchange, restores_of
 from moorage.quantities import human_size
-from moorage.targets.compose import created
-from moorage.targets.compose.deploy import Deployer, UpOptions
+from moorage.targets.compose import exchange_mark
+from moorage.targets.compose.exchange_mark import Exchange
 from moorage.targets.compose.job_runs import BACKUP, RESTORE, JobRunner, only_night
-from moorage.targets.compose.lock import deployment_lock
 from moorage.targets.compose.place import Place
 from moorage.words import plural
 
 Confirm = Callable[[str], bool]
-_STOP_SECONDS = 300
 
 
 def restore(
@@ -38,10 +37,14 @@ def restore(
     """Bring a backup (the newest good one for an empty name) or a point in time back; gives the exit status.
 
     The app runs on until everything is restored beside it and compared; then it stops, the two change places, and it
-    starts again. Raises MoorageError with the reason; what ran before runs then, unless the text says otherwise.
+    starts again. One that was cut off there is gone on with. Raises MoorageError with the reason; what ran before runs
+    then, unless the text says otherwise.
     """
     place = Place(folder, environment)
     runner = job_runner(place, console)
+    half_way = _half_way(place, runner)
+    if half_way is not None:
+        return _go_on(place, runner, console, half_way, backup, at, confirm, dry_run=dry_run)
     moment = parse_moment(at, datetime.now(timezone.utc)) if at else None
     chosen = _chosen(runner, backup, store, moment)
     _explain(chosen, moment, console)
@@ -50,11 +53,50 @@ def restore(
     with only_night(runner.compose_folder):
         arguments = [chosen["id"], "--store", chosen["store"], *(["--at", exact(moment)] if moment else [])]
         console.action("restoring beside what runs; the app serves on")
-        runner.run(RESTORE, ["prepare", *arguments]).raise_for_status()
-        exchange(place, runner, console, "swap", chosen["id"])
+        prepared = runner.run(RESTORE, ["prepare", *arguments])
+        prepared.raise_for_status()
+        identifier = str(prepared.data["id"])
+        exchange(place, runner, console, "swap", identifier)
     what = f"the database of {shown(moment)} and the files of {chosen['id']} are" if moment else f"{chosen['id']} is"
     console.success(f"{what} in place; what was there before is kept")
-    tell_ways(console, chosen["id"])
+    tell_ways(console, identifier)
+    return 0
+
+
+def _half_way(place: Place, runner: JobRunner) -> Exchange | None:
+    """An exchange that was cut off: by the host's mark, or by the job's own notes where somebody lost that."""
+    marked = exchange_mark.read(place)
+    if marked is not None:
+        return marked
+    for item in restores_of(runner):
+        if item["phase"] in ("exchanging", "undoing"):
+            return Exchange("swap" if item["phase"] == "exchanging" else "undo", item["id"])
+    return None
+
+
+def _go_on(
+    place: Place,
+    runner: JobRunner,
+    console: Console,
+    found: Exchange,
+    backup: str,
+    at: str,
+    confirm: Confirm,
+    *,
+    dry_run: bool,
+) -> int:
+    """Finish an exchange, before anything else is restored. Raises MoorageError when another one was asked for."""
+    of_backup = {item["id"]: item["backup"] for item in restores_of(runner)}.get(found.id, "")
+    if found.verb == "undo" or at or backup not in ("", found.id, of_backup):
+        exchange_mark.refuse(place)
+        raise MoorageError(f"the restore {found.id} was cut off half way", "`moorage backup restore` goes on with it")
+    console.action(f"the restore {found.id} of {of_backup or 'a backup'} was cut off while old and new changed places")
+    if dry_run or not confirm("Go on with it?"):
+        return 0 if dry_run else 1
+    with only_night(runner.compose_folder):
+        exchange(place, runner, console, "swap", found.id)
+    console.success(f"{of_backup or found.id} is in place; what was there before is kept")
+    tell_ways(console, found.id)
     return 0
 
 
@@ -62,7 +104,7 @@ def undo(folder: Path, environment: str, console: Console, *, backup: str, confi
     """Put back what a restore has moved aside; gives the exit status."""
     place = Place(folder, environment)
     runner = job_runner(place, console)
-    identifier = _restored(runner, backup)
+    identifier = _meant(runner, backup, ("exchanging", "exchanged", "undoing"))
     if not confirm(f"Go back to what was there before {identifier} was restored?"):
         return 1
     with only_night(runner.compose_folder):
@@ -75,37 +117,36 @@ def undo(folder: Path, environment: str, console: Console, *, backup: str, confi
 def discard(folder: Path, environment: str, console: Console, *, backup: str, confirm: Confirm) -> int:
     """Delete what a restore has moved aside or not used; gives the exit status."""
     runner = job_runner(Place(folder, environment), console)
-    identifier = _restored(runner, backup)
-    if not confirm(f"Delete for good what the restore of {identifier} has kept aside?"):
+    identifier = _meant(runner, backup, ("preparing", "prepared", "exchanged", "undone"))
+    if not confirm(f"Delete for good what the restore {identifier} has kept aside?"):
         return 1
     with only_night(runner.compose_folder):
         runner.run(RESTORE, ["discard", identifier]).raise_for_status()
-    console.success(f"what the restore of {identifier} kept aside is deleted")
+    console.success(f"what the restore {identifier} kept aside is deleted")
     return 0
 
 
-def exchange(place: Place, runner: JobRunner, console: Console, verb: str, identifier: str) -> None:
-    """Stop the app, let the job exchange old and new, start the app; migrations of the release run again."""
-    with deployment_lock(place.folder, place.environment, console) as descriptor:
-        deployer = Deployer(place, console, descriptor)
-        _warn_of_created(deployer, console)
-        names = [item.name for item in deployer.facts.services if item.kind == "app" and not item.one_shot]
-        with console.waiting("the app stops", _STOP_SECONDS):
-            deployer.docker.compose("stop", *names, timeout_seconds=_STOP_SECONDS)
-        exchanged = runner.run(RESTORE, [verb, identifier])
-        if exchanged.status:
-            console.warning("the exchange was not finished; the app stays down, so that nothing is written in between")
-            exchanged.hint = exchanged.hint or f"`moorage backup restore --undo {identifier}` puts back what was there"
-            exchanged.raise_for_status()
-        deployer.up(UpOptions())
+_PHASES = {
+    "preparing": "was cut off before it was compared",
+    "prepared": "waits beside what runs",
+    "exchanging": "was cut off while old and new changed places",
+    "exchanged": "is in place; what was there before is kept",
+    "undoing": "was cut off while it was undone",
+    "undone": "was undone; what was restored is kept",
+}
 
 
-def _warn_of_created(deployer: Deployer, console: Console) -> None:
-    running = created.find(deployer.docker, deployer.facts).running
-    if running:
-        console.warning(
-            f"{plural(len(running), 'container')} that the app created go on with what they have; restart them afterwards"
-        )
+def show_restores(folder: Path, environment: str, console: Console) -> int:
+    """What restores keep aside, the oldest first; gives 0, or 1 when one was cut off half way."""
+    known = restores_of(job_runner(Place(folder, environment), console))
+    if console.as_json:
+        console.data(known)
+    for item in known if not console.as_json else ():
+        moment = f" at {item['moment']}" if item["moment"] else ""
+        console.line(f"{item['id']}  of {item['backup']}{moment}: {_PHASES[item['phase']]}")
+    if not known and not console.as_json:
+        console.success("no restore keeps anything aside")
+    return 1 if any(item["phase"] in ("exchanging", "undoing") for item in known) else 0
 
 
 def _chosen(runner: JobRunner, backup: str, store: str, moment: datetime | None) -> dict[str, Any]:
@@ -138,17 +179,16 @@ def _good(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row.get("state") == "good"]
 
 
-def _restored(runner: JobRunner, backup: str) -> str:
-    """The restore that is meant: the only one, when none is named."""
-    result = runner.run(RESTORE, ["restored"])
-    result.raise_for_status()
-    names: list[str] = result.data
-    if backup in names:
-        return backup
-    if not backup and len(names) == 1:
-        return names[0]
-    known = ", ".join(names) or "none"
-    raise MoorageError(f"which restore is meant? Kept aside: {known}", "give its name")
+def _meant(runner: JobRunner, name: str, phases: Sequence[str]) -> str:
+    """The restore that is named, by its own name or its backup's; the newest of these phases when none is named."""
+    known = restores_of(runner)
+    found = [item for item in known if item["phase"] in phases and name in ("", item["id"], item["backup"])]
+    if found and (name or len(found) == 1 or "undone" not in phases):
+        return str(found[-1]["id"])
+    texts = [f"{item['id']} (of {item['backup']}, {item['phase']})" for item in known]
+    if not texts:
+        raise MoorageError("no restore keeps anything aside")
+    raise MoorageError(f"which restore is meant? There are {', '.join(texts)}", "give its name")
 
 
 def _explain(chosen: dict[str, Any], moment: datetime | None, console: Console) -> None:

@@ -353,10 +353,14 @@ class BackupStore:
 
 @dataclass(frozen=True)
 class BackedUpVolume:
-    """A volume whose files are copied; the patterns of `exclude` are left out."""
+    """A volume whose files are copied; the patterns of `exclude` are left out.
+
+    One `only_on_new_machine` is put back there only: what it holds is a server's own, as certificates are.
+    """
 
     name: str
     exclude: tuple[str, ...] = ()
+    only_on_new_machine: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert seen(volume) == OLD
     swapping.swap_in(volume, ID)
     swapping.discard(volume, ID)
-    assert (seen(volume), list(swapping.leftovers(volume))) == (NEW, [])
+    assert (seen(volume), list(volume.glob(".moorage-*"))) == (NEW, [])
 
 
 def test_killed_at_any_step_it_is_finished_by_the_next_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +111,38 @@ def test_a_swap_killed_anywhere_can_be_undone_at_once(tmp_path: Path, monkeypatc
         more = killed_at(step, monkeypatch, lambda volume=volume: swapping.swap_in(volume, ID))  # type: ignore[misc]
         swapping.swap_back(volume, ID)
         assert seen(volume) == OLD, step
+        step += 1
+
+
+def test_what_is_exchanged_half_way_is_never_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, more, refused = 0, True, 0
+    while more:
+        volume = volume_of(tmp_path / str(step))
+        more = killed_at(step, monkeypatch, lambda volume=volume: swapping.swap_in(volume, ID))  # type: ignore[misc]
+        with contextlib.suppress(RestoreFailed):
+            swapping.discard(volume, ID)
+            assert seen(volume) in (OLD, NEW), step
+            refused -= 1
+        refused += 1
+        step += 1
+    assert refused > 5
+
+
+def test_the_volume_itself_gets_the_restored_owner_and_mode_and_has_its_own_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed anywhere in between as well; 02770 is what an app of another user needs."""
+    step, more = 0, True
+    while more:
+        volume = volume_of(tmp_path / str(step))
+        volume.chmod(0o2750)
+        swapping.incoming(volume, ID).chmod(0o2771)
+        more = killed_at(step, monkeypatch, lambda volume=volume: swapping.swap_in(volume, ID))  # type: ignore[misc]
+        if step % 2:
+            swapping.swap_in(volume, ID)
+            assert volume.stat().st_mode & 0o7777 == 0o2771, step
+        swapping.swap_back(volume, ID)
+        assert volume.stat().st_mode & 0o7777 == 0o2750, step
         step += 1
 
 

@@ -63,7 +63,7 @@ class PgBackRest:
             raise ForeignStore(
                 f"store `{store}` holds the log of another cluster: {last.system_identifier} of Postgres {last.version}, "
                 f"the server is {server.system_identifier} of Postgres {server.version}",
-                "if its data were begun anew or restored from a dump, say so with `moorage backup run --new-cluster`",
+                "if its data were begun anew or restored from a dump, say so with `moorage backup run --take-over`",
             )
         self._for_all_stores("stanza-upgrade", "telling the stores of the new cluster")
 

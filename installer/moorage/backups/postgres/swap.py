@@ -39,23 +39,46 @@ def swap_state(server: DatabasePlan, name: str, id: str) -> SwapState:  # noqa: 
     """Whether the backup `id` waits beside the live database, has taken its place, or neither."""
     with closing(_aside(server, name)) as connection:
         there = _existing(connection, (name, incoming_name(name, id), before_name(name, id)))
-    if {name, before_name(name, id)} <= there:
+    if before_name(name, id) in there:
         return "swapped"
     return "restored" if incoming_name(name, id) in there else "neither"
 
 
-def swap(server: DatabasePlan, name: str, id: str) -> None:  # noqa: A002
+def swap(server: DatabasePlan, name: str, id: str, *, is_new: bool = False) -> None:  # noqa: A002
     """Put the restored database in the place of the live one, ending all sessions of both; done already is fine.
 
-    Where there is no live one, the restored one just gets its name. Raises RestoreFailed when nothing was restored, Busy
-    when sessions can't be ended.
+    One that `is_new` had no live one when it began: it just gets its name. Raises RestoreFailed when nothing was restored,
+    Busy when sessions can't be ended.
     """
-    _exchange(server, name, incoming_name(name, id), before_name(name, id))
+    if is_new:
+        _move(server, name, incoming_name(name, id), name)
+    else:
+        _exchange(server, name, incoming_name(name, id), before_name(name, id))
 
 
-def undo_swap(server: DatabasePlan, name: str, id: str) -> None:  # noqa: A002
+def undo_swap(server: DatabasePlan, name: str, id: str, *, is_new: bool = False) -> None:  # noqa: A002
     """The other way round: the database from before is live again, the restored one waits beside it."""
-    _exchange(server, name, before_name(name, id), incoming_name(name, id))
+    if is_new:
+        _move(server, name, name, incoming_name(name, id))
+    else:
+        _exchange(server, name, before_name(name, id), incoming_name(name, id))
+
+
+def missing(server: DatabasePlan, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the databases that the server does not have."""
+    with closing(connect(server, server.maintenance if server.maintenance not in names else "template1")) as connection:
+        there = _existing(connection, names)
+    return tuple(name for name in names if name not in there)
+
+
+def _move(server: DatabasePlan, live: str, old: str, new: str) -> None:
+    with closing(_aside(server, live)) as connection, closing(_aside(server, live)) as ender:
+        there = _existing(connection, (old, new))
+        if new in there and old not in there:
+            return
+        if new in there or old not in there:
+            raise RestoreFailed(f"`{old}` can't be called `{new}`: there are {', '.join(sorted(there)) or 'neither'}")
+        _rename(connection, ender, [(old, new)])
 
 
 def _exchange(server: DatabasePlan, live: str, coming: str, going: str) -> None:
@@ -85,9 +108,13 @@ def _rename(connection: Connection, ender: Connection, renames: Sequence[tuple[s
             # A prepared transaction or somebody else's session that we may not end.
             if attempt == _ATTEMPTS - 1:
                 detail = error.diag.message_detail or ""
-                raise Busy(f"{reason_of(error)}; {detail}", "end what still uses it; nothing was changed") from None
+                raise Busy(
+                    f"{reason_of(error)}; {detail}", "end what still uses it, then the same command again"
+                ) from None
         except psycopg.Error as error:
-            raise RestoreFailed(f"`{names[0]}` can't be renamed: {reason_of(error)}", "nothing was changed") from None
+            raise RestoreFailed(
+                f"`{names[0]}` can't be renamed: {reason_of(error)}", "run the same command again"
+            ) from None
     return None
 
 

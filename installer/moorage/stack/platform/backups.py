@@ -182,7 +182,7 @@ def _volumes(
     databases = {item.volume for item in (postgres, redis) if isinstance(item, BundledPostgres | BundledRedis)}
     mounted = _mounted(services)
     if loaded.config.tls.mode == "letsencrypt":
-        yield BackedUpVolume(CERTIFICATES)
+        yield BackedUpVolume(CERTIFICATES, only_on_new_machine=True)
     if isinstance(redis, BundledRedis) and redis.policy == "noeviction":
         yield BackedUpVolume(redis.volume)
     for volume in volumes:

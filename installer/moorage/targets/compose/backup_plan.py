@@ -28,7 +28,10 @@ def plan(stack: Stack, settings: BackupSettings) -> BackupPlan:
         stores=tuple(store_plan(store) for store in settings.stores),
         database=_database_plan(stack, settings),
         physical=archiving.plan(stack, settings),
-        volumes=tuple(VolumePlan(item.name, volume_place(item.name), item.exclude) for item in settings.volumes),
+        volumes=tuple(
+            VolumePlan(item.name, volume_place(item.name), item.exclude, item.only_on_new_machine)
+            for item in settings.volumes
+        ),
         folder="/deployment",
         folder_excludes=settings.folder_excludes,
         assertions=tuple(AssertionPlan(item.name, item.database, item.sql) for item in settings.questions),

@@ -73,7 +73,8 @@ def services(stack: Stack) -> dict[str, Any]:
             **({"cap_add": ["KILL"]} if settings.archive else {}),
             **network,
             **cluster,
-            "volumes": [*_of_app(stack, settings, read_only=False), *stores],
+            # It writes to the app's volumes and to nothing else: not to the stores, not to the cluster's files.
+            "volumes": [*_of_app(stack, settings, read_only=False), *(_only_read(store) for store in stores)],
             "secrets": given,
         },
     }
@@ -84,12 +85,12 @@ def _extends(service: str) -> dict[str, Any]:
 
 
 def _of_app(stack: Stack, settings: BackupSettings, *, read_only: bool) -> list[dict[str, Any]]:
-    """The socket, the cluster's files, the volumes; connecting to a socket is no writing."""
+    """The socket, the cluster's files, the volumes: a restore may write to those. Connecting to a socket is no writing."""
     mounts = []
     if isinstance(stack.postgres, BundledPostgres):
         mounts.append(_volume(SOCKET_VOLUME, backup_plan.SOCKET_FOLDER, read_only=True))
-        mounts.append(_volume(stack.postgres.volume, stack.postgres.data_path, read_only=read_only))
-    mounts += archiving.mounts(stack)
+        mounts.append(_volume(stack.postgres.volume, stack.postgres.data_path, read_only=True))
+    mounts += [mount if read_only else _only_read(mount) for mount in archiving.mounts(stack)]
     mounts += [
         _volume(item.name, backup_plan.volume_place(item.name), read_only=read_only) for item in settings.volumes
     ]
@@ -111,6 +112,10 @@ def _bind(store: BackupStore) -> dict[str, Any]:
         "target": backup_plan.store_place(store),
         "bind": {"create_host_path": False},
     }
+
+
+def _only_read(mount: dict[str, Any]) -> dict[str, Any]:
+    return {**mount, "read_only": True}
 
 
 def _metrics(stack: Stack) -> dict[str, Any]:

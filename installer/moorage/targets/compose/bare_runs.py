@@ -40,7 +40,21 @@ def run(console: Console, base_image: str, files: BareFiles, arguments: Sequence
     job = BackupFacts((), "", "", image, base_image, "", (), (), "", 0)
     if not job_image.is_current(docker, job):
         job_image.build_job(docker, job, console)
-    command = ["docker", "run", "--rm", "--init", *_confined(), *_mounts(files), image, *arguments]
+    # A store that is a folder needs no network; and whoever had the image's name at a registry would get the key.
+    reach = ["--network", "none"] if files.store is not None else []
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        "--init",
+        "--pull",
+        "never",
+        *reach,
+        *_confined(),
+        *_mounts(files),
+        image,
+        *arguments,
+    ]
     console.command(printable(command))
     return follow_job([*command, "--plan", PLAN, "--json"], console, files.target)
 

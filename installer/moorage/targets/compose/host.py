@@ -5,12 +5,14 @@ from __future__ import annotations
 from moorage.formats import dump_json
 from moorage.stack.model import BackupSettings, BundledPostgres, BundledRedis, Job, Stack
 from moorage.targets.compose.names import (
+    EXCHANGE_MARK,
     FOLDER_MARK,
     LABEL_RUNS,
     NIGHT_SCRIPT,
     README_MARK,
     SOCKET_PROXY,
     TRAEFIK,
+    from_compose_folder,
 )
 from moorage.targets.compose.schedule import calendars
 from moorage.templating import render_template
@@ -73,7 +75,21 @@ def _unit_below(stack: Stack, name: str) -> str:
 def _add_job(stack: Stack, job: Job, public: Tree) -> None:
     start = f"/usr/bin/env docker compose run --rm --no-deps -T {job.name}"
     describe = unit_value(" ".join((job.describe or job.name).split()))
-    _add_timer(stack, public, _unit_below(stack, job.name), describe, start, job.schedule, job.timeout_seconds)
+    _add_timer(
+        stack,
+        public,
+        _unit_below(stack, job.name),
+        describe,
+        start,
+        job.schedule,
+        job.timeout_seconds,
+        _exchange(stack),
+    )
+
+
+def _exchange(stack: Stack) -> str:
+    """The mark of `exchange_mark`, seen from the compose folder."""
+    return from_compose_folder(f"releases/{stack.environment}/{EXCHANGE_MARK}") if stack.backups else ""
 
 
 def _add_night(stack: Stack, settings: BackupSettings, public: Tree) -> None:
@@ -82,7 +98,14 @@ def _add_night(stack: Stack, settings: BackupSettings, public: Tree) -> None:
 
 
 def _add_timer(
-    stack: Stack, public: Tree, name: str, describe: str, start: str, schedule: str, timeout_seconds: int
+    stack: Stack,
+    public: Tree,
+    name: str,
+    describe: str,
+    start: str,
+    schedule: str,
+    timeout_seconds: int,
+    waits_for_restore: str = "",
 ) -> None:
     view = {
         "project": stack.project,
@@ -91,6 +114,7 @@ def _add_timer(
         "compose_folder": FOLDER_MARK,
         "start": start,
         "timeout_seconds": timeout_seconds,
+        "waits_for_restore": waits_for_restore,
         "schedule": schedule,
         "calendars": calendars(schedule),
     }

@@ -17,6 +17,8 @@ PLATFORM_SERVICES = (TRAEFIK, EDGE_ROUTES, SOCKET_PROXY)
 SOCKET_VOLUME = "postgres-socket"
 WORK_VOLUME = "backup-work"
 NIGHT_SCRIPT = "backups/night.sh"
+# Below `releases/<environment>/`: while it is there, a restore exchanges old and new. `night.sh` and timers look for it.
+EXCHANGE_MARK = "exchange"
 
 ROUTES_FILE = "traefik/dynamic/routes.yaml"
 ROLLOUT_FILE = "rollout.yaml"

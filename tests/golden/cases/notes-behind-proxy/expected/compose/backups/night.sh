@@ -58,6 +58,14 @@ if ! flock -n 9; then
     exit "$status"
 fi
 
+# Of what is half exchanged no backup is made.
+if [ -e "${here%/rendered/*}/releases/$ENVIRONMENT/exchange" ]; then
+    echo "night.sh: a restore of $PROJECT was cut off half way: \`moorage backup restore\` goes on with it" >&2
+    failed restore 23
+    tell
+    exit "$status"
+fi
+
 if phase take "$SERVICE"; then
     phase drill "$DRILL_SERVICE"
 fi
