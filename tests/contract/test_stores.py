@@ -13,6 +13,7 @@ import pytest
 import tools
 from object_store import Answer, Drop, FaultyProxy, Hang, ObjectStore, faulty_proxy, object_store
 from rig import RigError
+from role_service import role_service
 
 from moorage.backups.catalogue import Catalogue
 from moorage.backups.failures import (
@@ -460,6 +461,27 @@ def test_without_a_key_in_its_file_a_bucket_is_refused(bucket: Place, tmp_path: 
     with pytest.raises(StoreRefused, match="its credentials file") as caught:
         open_store(replace(bucket.plan, credentials_file=str(file)), "notes")
     assert "very-secret" not in str(caught.value) + caught.value.hint
+
+
+def test_without_a_file_it_is_the_role_that_counts_and_none_is_refused(
+    bucket: Place, server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(bucket.plan, credentials_file="")
+    with role_service(server) as address:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
+        # A key that lies about is not the role.
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        store = open_store(plan, "notes")
+        store.put(RECORD, b"x")
+        assert store.get(RECORD) == b"x"
+        assert store.environment() == {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": address,
+            "AWS_DEFAULT_REGION": "eu-central-1",
+        }
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/")
+    with pytest.raises(StoreRefused, match="gives this server no role"):
+        open_store(plan, "notes").get(RECORD)
 
 
 def test_the_wrong_secret_is_refused(bucket: Place, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from object_store import Answer, Drop, FaultyProxy, Hang, faulty_proxy, object_store
+from role_service import role_service
 
 from moorage.backups.failures import (
     BackupError,
@@ -664,3 +665,17 @@ def test_the_cache_stays_in_bounds(bucket: Rig, monkeypatch: pytest.MonkeyPatch)
 def test_a_folder_needs_no_cache(directory: Rig) -> None:
     directory.ready().back_up([str(directory.files)], "a")
     assert not any(path.is_file() for path in (directory.folder / "cache/restic").rglob("*"))
+
+
+def test_a_bucket_without_a_credentials_file_is_opened_by_the_role(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(tmp_path / "volumes")
+    with object_store("rclone", tmp_path / "s3") as server, role_service(server) as address:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
+        rig = Rig(tmp_path, StorePlan("cloud", bucket="backups", endpoint=server.endpoint), tmp_path / "s3/backups")
+        restic = rig.ready()
+        made = restic.back_up([str(rig.files)], "20261122T033000Z-7f3a91")
+        restic.restore(made.id, tmp_path / "back")
+        _same(rig.files, Path(f"{tmp_path / 'back'}{rig.files}"))

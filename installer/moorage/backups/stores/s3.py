@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from moorage.backups.failures import BackupError, Damaged, StoreUnreachable
+from moorage.backups.failures import BackupError, Damaged, StoreRefused, StoreUnreachable
 from moorage.backups.plan import StorePlan
 from moorage.backups.stores.base import RESTIC_FOLDER, checked_key, checked_prefix, must_be_same
-from moorage.backups.stores.s3_credentials import credentials_of
+from moorage.backups.stores.s3_credentials import Credentials, credentials_of, role_environment
 from moorage.backups.stores.s3_failures import is_missing_key, is_precondition, is_unsupported, told_apart
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class S3Store:
         self.plan = plan
         parts = (*plan.prefix.strip("/").split("/"), project) if plan.prefix.strip("/") else (project,)
         self._root = checked_key("/".join(parts)) + "/"
-        self._client = _client(plan)
+        with self._failures():
+            self._client = _client(plan)
 
     def put(self, key: str, content: bytes) -> None:
         """See Store."""
@@ -111,6 +112,8 @@ class S3Store:
     def environment(self) -> dict[str, str]:
         """See Store."""
         region = {"AWS_DEFAULT_REGION": self.plan.region} if self.plan.region else {}
+        if not self.plan.credentials_file:
+            return {**role_environment(self.plan), **region}
         return {"AWS_SHARED_CREDENTIALS_FILE": self.plan.credentials_file, "AWS_PROFILE": "default", **region}
 
     def _endpoint(self) -> str:
@@ -122,14 +125,29 @@ class S3Store:
     @contextmanager
     def _failures(self) -> Iterator[None]:
         from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            CredentialRetrievalError,
+            HTTPClientError,
+            MetadataRetrievalError,
+            NoCredentialsError,
+        )
 
         try:
             yield
+        except (CredentialRetrievalError, MetadataRetrievalError, NoCredentialsError):
+            raise self._without_role() from None
         except ClientError as error:
             raise told_apart(self.plan, error) from None
         except (BotoCoreError, HTTPClientError, Boto3Error) as error:
             raise self._unreachable(error) from None
+
+    def _without_role(self) -> BackupError:
+        return StoreRefused(
+            f"store `{self.plan.name}`: AWS gives this server no role",
+            "attach one to the instance, and let its metadata service answer containers (hop limit 2), or use `credentials: keys`",
+        )
 
     def _unreachable(self, error: Exception) -> BackupError:
         return StoreUnreachable(
@@ -144,7 +162,7 @@ def _with_scheme(endpoint: str) -> str:
 
 def _client(plan: StorePlan) -> S3Client:
     """A client that knows the plan and its credentials file, and nothing of the machine."""
-    with _ENVIRONMENT, _environment_without_aws():
+    with _ENVIRONMENT, _environment_of(plan):
         from boto3.session import Session
         from botocore.config import Config
 
@@ -156,16 +174,23 @@ def _client(plan: StorePlan) -> S3Client:
             s3={"addressing_style": "path" if plan.endpoint else "auto"},
         )
         access = credentials_of(plan)
+        given = {} if access is None else _as_parameters(access)
         client = Session(region_name=plan.region or "us-east-1").client(
             "s3",
             endpoint_url=_with_scheme(plan.endpoint) if plan.endpoint else None,
-            aws_access_key_id=access.key_id,
-            aws_secret_access_key=access.secret.reveal(),
-            aws_session_token=access.session_token.reveal() or None,
             config=settings,
+            **given,
         )
     client.meta.events.register("before-call.s3.PutObject", _only_if_new)
     return client
+
+
+def _as_parameters(access: Credentials) -> dict[str, Any]:
+    return {
+        "aws_access_key_id": access.key_id,
+        "aws_secret_access_key": access.secret.reveal(),
+        "aws_session_token": access.session_token.reveal() or None,
+    }
 
 
 def _only_if_new(params: dict[str, Any], **_: Any) -> None:
@@ -174,14 +199,19 @@ def _only_if_new(params: dict[str, Any], **_: Any) -> None:
 
 
 @contextmanager
-def _environment_without_aws() -> Iterator[None]:
+def _environment_of(plan: StorePlan) -> Iterator[None]:
+    """Nothing of what the machine knows of AWS; for a store that is opened by a role, what tells of that."""
+    shown = {**_NOT_THE_MACHINES_OWN, **role_environment(plan)}
+    if not plan.credentials_file:
+        del shown["AWS_EC2_METADATA_DISABLED"]
     hidden = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "BOTO_"))}
     for name in hidden:
         del os.environ[name]
-    os.environ.update(_NOT_THE_MACHINES_OWN)
+    os.environ.update(shown)
     try:
+        # A role is asked for when the first request is signed: its settings were read by then.
         yield
     finally:
-        for name in _NOT_THE_MACHINES_OWN:
+        for name in shown:
             os.environ.pop(name, None)
         os.environ.update(hidden)

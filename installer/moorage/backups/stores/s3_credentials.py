@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,16 @@ from moorage.backups.plan import StorePlan
 from moorage.sensitive import Sensitive
 
 _PROFILE = "default"
+# How AWS tells a container which role it has: by the metadata service of its server, by a token of its cluster.
+ROLE_VARIABLES = (
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
 
 
 @dataclass(frozen=True)
@@ -22,14 +33,24 @@ class Credentials:
     session_token: Sensitive
 
 
-def credentials_of(plan: StorePlan) -> Credentials:
-    """The key in the store's credentials file. Raises StoreRefused when there is none; nothing of it is ever shown.
+def role_environment(plan: StorePlan) -> dict[str, str]:
+    """What tells of the role that a store without a credentials file is opened by; nothing for any other store."""
+    if plan.credentials_file:
+        return {}
+    return {name: os.environ[name] for name in ROLE_VARIABLES if name in os.environ}
 
-    restic and boto3 would ask the environment and the cloud's metadata service else, and use whatever they find there.
+
+def credentials_of(plan: StorePlan) -> Credentials | None:
+    """The key in the store's credentials file, None where the plan names none: then it is the role that AWS gave.
+
+    Raises StoreRefused when the file has no key; nothing of it is ever shown. restic and boto3 would ask the environment
+    and the cloud's metadata service then, and use whatever they find there.
     """
+    if not plan.credentials_file:
+        return None
     file = Path(plan.credentials_file)
-    if not plan.credentials_file or not file.is_file():
-        raise _refused(plan, f"its credentials file {plan.credentials_file or '(none is named)'} is not there")
+    if not file.is_file():
+        raise _refused(plan, f"its credentials file {plan.credentials_file} is not there")
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text(encoding="utf-8-sig"))
