@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import secrets
 import socket
 import subprocess
@@ -42,9 +43,10 @@ def object_store(rclone: Path | str, folder: Path, bucket: str = "backups") -> I
     """Serve a folder as S3 for the time of a `with` block, with one empty bucket in it."""
     (folder / bucket).mkdir(parents=True, exist_ok=True)
     port, key_id, secret = _free_port(), "AK" + secrets.token_hex(9), secrets.token_hex(20)
-    settings = ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{key_id},{secret}"]
-    command = [str(rclone), "serve", "s3", *settings, "--config", "/dev/null", str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [str(rclone), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--config", "/dev/null", str(folder)]
+    # Not as an argument: tests look for secrets in those of all processes. A list of rclone's is CSV.
+    known = {**os.environ, "RCLONE_AUTH_KEY": f'"{key_id},{secret}"'}
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=known)
     try:
         _wait_for(port, server)
         yield ObjectStore(f"http://127.0.0.1:{port}", folder, key_id, secret)
@@ -111,14 +113,14 @@ class FaultyProxy:
 
 
 @contextmanager
-def faulty_proxy(endpoint: str) -> Iterator[FaultyProxy]:
-    """A proxy before the S3 server at `endpoint`, for the time of a `with` block."""
+def faulty_proxy(endpoint: str, host: str = "127.0.0.1") -> Iterator[FaultyProxy]:
+    """A proxy on this host's address before the S3 server at `endpoint`, for the time of a `with` block."""
     address = endpoint.removeprefix("http://")
     proxy = FaultyProxy("")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy, address))
+    server = ThreadingHTTPServer((host, 0), _handler(proxy, address))
     server.daemon_threads = True
     server.block_on_close = False
-    proxy.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    proxy.endpoint = f"http://{host}:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield proxy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +21,6 @@ def call(url_file: Path) -> str:
         return f"it answers with status {error.code}"
     except urllib.error.URLError as error:
         return f"it can't be reached: {type(error.reason).__name__}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return type(error).__name__
     return ""

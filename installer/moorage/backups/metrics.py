@@ -87,14 +87,14 @@ def _lines(project: str, health: Health) -> Iterator[str]:
         for store in health.stores:
             value = value_of(store)
             if value is not None and not store.error:
-                yield f'moorage_backup_{name}{{project="{project}",store="{store.name}"}} {value:g}'
+                yield f'moorage_backup_{name}{{project="{project}",store="{store.name}"}} {value:.15g}'
 
     for name, of_log in _LOG_GAUGES.items() if health.logs else ():
         yield f"# TYPE moorage_backup_{name} gauge"
         for log in health.logs:
             value = of_log(log)
             if value is not None and not log.error:
-                yield f'moorage_backup_{name}{{project="{project}",store="{log.store}"}} {value:g}'
+                yield f'moorage_backup_{name}{{project="{project}",store="{log.store}"}} {value:.15g}'
 
 
 def _seconds(moment: str) -> float | None:
