@@ -186,11 +186,15 @@ def test_a_dump_of_the_classic_script_is_imported(site: Site, tmp_path: Path) ->
     assert outcome.status == 0, outcome.text
     assert "in the old dump" in titles(site)
     assert "not in the old dump" not in titles(site)
-    cut = tmp_path / "cut.sql.gz"
-    cut.write_bytes(file.read_bytes()[:-200])
-    refused = site.moorage("backup", "import", str(cut), "--yes")
-    assert refused.status == 33, refused.text
-    assert "in the old dump" in titles(site)
+    script = tmp_path / "cut.sql.gz"
+    script.write_bytes(gzip.compress(dump[: dump.index(b"\\.\n", dump.index(b"COPY public.notes")) - 5]))
+    for content in (script.read_bytes(), file.read_bytes()[:-200], b""):
+        script.write_bytes(content)
+        refused = site.moorage("backup", "import", str(script), "--yes")
+        assert refused.status == 33, refused.text
+        assert "in the old dump" in titles(site)
+    script.chmod(0o600)
+    assert "chmod o+r" in site.moorage("backup", "import", str(script), "--yes").text
 
 
 def test_an_export_is_plain_files(site: Site, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A dump that something else made (`pg_dump | gzip`, `pg_dump -Fc`), on its way into this deployment.
+"""A dump that something else made (`pg_dump | gzip`, `pg_dump -Fc`, `pg_dumpall`), on its way into this deployment.
 
 A dump is a program: it is carried out in a throw-away server first, by a container without network and secrets. What comes
 out of that server is dumped, counted and then restored and compared like any backup.
@@ -8,190 +8,197 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moorage import __version__
 from moorage.backups import putting_back, room
+from moorage.backups.carrying_out import carry_out
+from moorage.backups.dump_files import DumpFile, examine
 from moorage.backups.failures import BackupError, RestoreFailed
 from moorage.backups.job_context import Job, now_utc
-from moorage.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
+from moorage.backups.manifest import MANIFEST_FILE, DatabaseFacts, Manifest, TableFacts, read_manifest
 from moorage.backups.plan import BackupPlan, DatabasePlan
-from moorage.backups.postgres.connections import connect, program_environment
+from moorage.backups.postgres.connections import connect, reason_of
 from moorage.backups.postgres.dump import dump
-from moorage.backups.postgres.scratch import making_room_for, scratch_server
+from moorage.backups.postgres.properties import identity, properties
+from moorage.backups.postgres.scratch import scratch_server
+from moorage.backups.postgres.server import server_facts
+from moorage.backups.postgres.tables import Table, dumped_tables
 from moorage.backups.records import new_id, timestamp
 from moorage.backups.report import Report
 from moorage.durable import replace_file
+from moorage.words import plural
 
 if TYPE_CHECKING:
-    from psycopg import sql
+    from moorage.backups.postgres.connections import Connection
 
 _DRILL_USER = 999
-_MISSING_ROLE = re.compile(r'role "((?:[^"]|"")+)" does not exist')
-_MAGIC = {b"\x1f\x8b": ("gzip", "-dc"), b"\x28\xb5\x2f\xfd": ("zstd", "-dc"), b"\xfd7zXZ": ("xz", "-dc")}
-# Roles that a dump names as owners are made as they are missed; a dump that names more is something else.
-_MOST_ROLES = 50
-_OWNERS = "owners.json"
-# What a dump names no owner for becomes this role's first, then the live owner's.
-_LOADER = "moorage_import"
+# The manifest of the import as far as the live database tells it; the container that carries the dump out can't ask.
+_LIVE = "live.json"
 
 
-def begin(job: Job) -> str:
-    """Make room for an import, owned by the container that will carry the dump out; gives its name."""
+@dataclass(frozen=True)
+class TableChange:
+    """A table and its rows, now and in the dump; None where it isn't."""
+
+    name: str
+    rows_now: int | None
+    rows_then: int | None
+
+
+def begin(job: Job, database: str) -> str:
+    """Make room for an import into `database` ("" for the app's first), owned by the container that will carry it out.
+
+    What it must know of the live database is written there. Gives the import's name.
+    """
     with job.workplace.only_one():
+        server = _server(job.plan)
+        live = _live(job, server, database or server.names[0])
         room.check(job)
-        identifier = new_id(job.now())
-        folder = putting_back.folder_of(job, identifier)
+        _remove_leftovers(job)
+        folder = putting_back.folder_of(job, live.id)
         folder.mkdir(mode=0o700, parents=True)
-        replace_file(folder / _OWNERS, json.dumps(_owners(job)).encode(), 0o600)
+        _write(live, folder / _LIVE)
         if os.geteuid() == 0:
             os.chown(folder, _DRILL_USER, _DRILL_USER)
-            os.chown(folder / _OWNERS, _DRILL_USER, _DRILL_USER)
+            os.chown(folder / _LIVE, _DRILL_USER, _DRILL_USER)
         job.workplace.let_through(folder)
-        return identifier
+        return live.id
 
 
-def _owners(job: Job) -> dict[str, str]:
-    """Database → its owner, on the live server: who owns what a dump names nobody for."""
-    if job.plan.database is None:
-        raise BackupError("this deployment has no Postgres to import into")
-    with connect(job.plan.database, job.plan.database.maintenance) as connection:
-        rows = connection.execute("SELECT datname::text, pg_get_userbyid(datdba)::text FROM pg_database")
-        return {str(name): str(owner) for name, owner in rows}
+def digest(plan: BackupPlan, report: Report, identifier: str, source: Path, database: str = "") -> None:
+    """Carry the dump out in a throw-away server, and dump what came of it.
 
-
-def digest(plan: BackupPlan, report: Report, identifier: str, source: Path, database: str) -> None:
-    """Carry the dump out in a throw-away server, and dump what came of it. Raises RestoreFailed with its first error."""
-    if plan.database is None:
-        raise BackupError("this deployment has no Postgres to import into")
+    `database` is the one that is meant of a cluster's dump, "" for that of the same name. Raises RestoreFailed.
+    """
     folder = Path(plan.work) / "restore" / identifier
-    name = database or plan.database.names[0]
-    began = timestamp(now_utc())
-    with scratch_server(folder / "scratch", forbidden_identifier="") as scratch:
-        server = making_room_for(scratch, [name])
+    manifest = _read(folder / _LIVE)
+    (live,) = manifest.databases
+    report.step(f"reading {source.name} to its end")
+    found = examine(source)
+    wanted = _wanted(found, database, live.name)
+    target = folder / "input" / "dump"
+    forbidden = manifest.server.system_identifier if manifest.server else ""
+    with scratch_server(folder / "scratch", forbidden_identifier=forbidden, like=manifest.server) as scratch:
         report.step(f"carrying {source.name} out in a throw-away server")
-        owners = json.loads((folder / _OWNERS).read_text(encoding="utf-8"))
-        if name not in owners:
-            raise BackupError(f"there is no database `{name}` here", f"one of: {', '.join(plan.database.names)}")
-        _load(server, source, name, owners[name])
-        target = folder / "input" / "dump"
+        server = carry_out(scratch, found, wanted, live)
         target.mkdir(parents=True)
-        found = dump(
-            DatabasePlan(server.host, server.port, server.user, (name,), server.major),
+        (facts,) = dump(
+            server,
             target,
             parallel=plan.parallel,
             lock_wait_seconds=plan.lock_wait_seconds,
             progress=report.progress,
         )
-    manifest = Manifest(
-        id=identifier,
-        project=plan.project,
-        deployment_id=plan.deployment_id,
-        environment=plan.environment,
-        target=plan.target,
-        moorage=__version__,
-        started=began,
-        finished=timestamp(now_utc()),
-        databases=found,
-    )
-    replace_file(target / MANIFEST_FILE, json.dumps(manifest.as_data(), sort_keys=True).encode(), 0o600)
-    rows = sum(item.rows for item in found)
-    report.done(f"{name}: {rows} rows in {sum(len(item.tables) for item in found)} tables")
+    _write(replace(manifest, databases=(facts,), finished=timestamp(now_utc())), target / MANIFEST_FILE)
+    report.done(f"{live.name}: {plural(facts.rows, 'row')} in {plural(len(facts.tables), 'table')}")
 
 
-def prepare(job: Job, identifier: str) -> None:
-    """Restore what was digested beside the live database and compare; then it can be swapped in like a backup."""
+def prepare(job: Job, identifier: str) -> tuple[TableChange, ...]:
+    """Restore what was digested beside the live database and compare; then it can be swapped in like a backup.
+
+    Gives what that would change, table by table.
+    """
     dumped = putting_back.folder_of(job, identifier) / "input" / "dump"
-    manifest = read_manifest(json.loads((dumped / MANIFEST_FILE).read_text(encoding="utf-8")))
+    manifest = _read(dumped / MANIFEST_FILE)
     with job.workplace.only_one():
         putting_back.prepare_databases_only(job, manifest, dumped)
         shutil.rmtree(dumped.parent)
+    return _changes(_server(job.plan), manifest.databases[0])
 
 
-def _load(server: DatabasePlan, source: Path, name: str, owner: str) -> None:
-    """Again and again, with one more of the roles that the dump names, until it goes through."""
-    roles = [owner]
-    while True:
-        _recreate(server, name, roles, owner)
-        errors = _carried_out(server, source, name)
-        if not errors:
-            break
-        missing = _MISSING_ROLE.search(errors)
-        if missing is None or missing[1] in roles or len(roles) >= _MOST_ROLES:
-            raise RestoreFailed(f"the dump can't be carried out: {_first_error(errors)}", "nothing was changed")
-        roles.append(missing[1])
-    _execute(server, name, _statement("REASSIGN OWNED BY {} TO {}", _LOADER, owner))
+def _server(plan: BackupPlan) -> DatabasePlan:
+    if plan.database is None:
+        raise BackupError("this deployment has no Postgres to import into")
+    return plan.database
 
 
-def _carried_out(server: DatabasePlan, source: Path, name: str) -> str:
-    """What the client complained about, "" when all went well."""
-    with _opened(source) as (stream, is_archive):
-        program = ["pg_restore", "--exit-on-error"] if is_archive else ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1"]
-        done = subprocess.run(
-            [*program, "--dbname", name],
-            stdin=stream,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**program_environment(server, name), "PGUSER": _LOADER},
-            check=False,
-        )
-    errors = done.stderr.decode("utf-8", "replace")
-    return (errors or f"status {done.returncode}") if done.returncode else ""
+def _live(job: Job, server: DatabasePlan, name: str) -> Manifest:
+    """What the live database is: its owner, its collation, its settings, who may connect; not what is in it."""
+    with closing(connect(server, server.maintenance)) as connection:
+        known = {str(row[0]) for row in connection.execute("SELECT datname::text FROM pg_database")}
+        facts = server_facts(connection)
+    if name not in known:
+        raise BackupError(f"there is no database `{name}` here", f"one of: {', '.join(server.names)}")
+    with closing(connect(server, name)) as connection:
+        database = _identity(connection, name)
+    now = timestamp(job.now())
+    return Manifest(
+        id=new_id(job.now()),
+        project=job.plan.project,
+        deployment_id=job.plan.deployment_id,
+        environment=job.plan.environment,
+        target=job.plan.target,
+        moorage=__version__,
+        started=now,
+        finished=now,
+        databases=(database,),
+        server=facts,
+    )
 
 
-@contextmanager
-def _opened(source: Path) -> Iterator[tuple[int, bool]]:
-    """The dump's own bytes as a file descriptor, unpacked on the way, and whether it is pg_dump's archive format.
-
-    Raises RestoreFailed when it can't be unpacked to its end: a cut file must not look like a short one.
-    """
-    with source.open("rb") as stream:
-        head = stream.read(8)
-    packer = next((command for magic, command in _MAGIC.items() if head.startswith(magic)), None)
-    if packer is None:
-        with source.open("rb") as stream:
-            yield stream.fileno(), head.startswith(b"PGDMP")
-        return
-    with subprocess.Popen([*packer, str(source)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
-        assert program.stdout is not None
-        yield program.stdout.fileno(), False
-        program.stdout.close()
-        said = program.stderr.read().decode("utf-8", "replace") if program.stderr else ""
-    if program.returncode:
-        raise RestoreFailed(f"{source.name} is damaged or cut: {said.strip().splitlines()[-1:] or program.returncode}")
+def _identity(connection: Connection, name: str) -> DatabaseFacts:
+    owner, encoding, collation = identity(connection)
+    known = properties(connection)
+    return DatabaseFacts(name, "", owner, encoding, collation, bytes=0, snapshot="", tables=(), properties=known)
 
 
-def _recreate(server: DatabasePlan, name: str, roles: list[str], owner: str) -> None:
-    maintenance = server.maintenance
-    _execute(server, maintenance, _statement("DROP DATABASE IF EXISTS {}", name))
-    with connect(server, maintenance) as connection:
-        known = {str(row[0]) for row in connection.execute("SELECT rolname::text FROM pg_roles")}
-    for role in roles:
-        if role not in known:
-            _execute(server, maintenance, _statement("CREATE ROLE {}", role))
-    if _LOADER not in known:
-        _execute(server, maintenance, _statement("CREATE ROLE {} LOGIN SUPERUSER", _LOADER))
-    _execute(server, maintenance, _statement("CREATE DATABASE {} OWNER {} TEMPLATE template0", name, owner))
+def _wanted(found: DumpFile, database: str, live: str) -> str:
+    """Which database of a cluster's dump: that of the given or the live name, or its only one. "" for other dumps."""
+    if found.kind != "cluster":
+        if database:
+            raise BackupError(f"{found.path.name} is of one database, so none can be chosen", "leave --from out")
+        return ""
+    own = [name for name in found.databases if name not in ("postgres", "template1")]
+    if (database or live) in found.databases:
+        return database or live
+    if len(own) == 1 and not database:
+        return own[0]
+    raise BackupError(
+        f"{found.path.name} has no database `{database or live}`", f"say which: --from {' or '.join(found.databases)}"
+    )
 
 
-def _execute(server: DatabasePlan, name: str, statement: sql.Composed) -> None:
-    with connect(server, name) as connection:
-        connection.execute(statement)
+def _changes(server: DatabasePlan, facts: DatabaseFacts) -> tuple[TableChange, ...]:
+    """The tables with the most rows first."""
+    import psycopg
+
+    try:
+        with closing(connect(server, facts.name)) as connection:
+            now = {table.name: _rows(connection, table) for table in dumped_tables(connection)}
+    except psycopg.Error as error:
+        raise RestoreFailed(f"the rows of `{facts.name}` can't be counted: {reason_of(error)}") from None
+    then: dict[str, TableFacts] = {table.name: table for table in facts.tables}
+    found = [
+        TableChange(name, now.get(name), then[name].rows if name in then else None)
+        for name in sorted(now.keys() | then.keys())
+    ]
+    return tuple(sorted(found, key=lambda item: -max(item.rows_now or 0, item.rows_then or 0)))
 
 
-def _statement(text: str, *names: str) -> sql.Composed:
-    """A statement with names in it, each quoted as an identifier."""
+def _rows(connection: Connection, table: Table) -> int:
     from psycopg import sql
 
-    return sql.SQL(text).format(*(sql.Identifier(name) for name in names))
+    query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.Identifier(table.schema, table.relation))
+    row = connection.execute(query).fetchone()
+    return row[0] if row else 0
 
 
-def _first_error(errors: str) -> str:
-    lines = [line for line in errors.splitlines() if "ERROR" in line or "error" in line]
-    return (lines or errors.splitlines() or ["no reason given"])[0][:300]
+def _remove_leftovers(job: Job) -> None:
+    """What an import that was killed before its end has left: no restore knows of it, so nothing else would remove it."""
+    kept = putting_back.restored(job)
+    for live in (job.workplace.folder / "restore").glob(f"*/{_LIVE}"):
+        if live.parent.name not in kept:
+            shutil.rmtree(live.parent)
+
+
+def _write(manifest: Manifest, path: Path) -> None:
+    replace_file(path, json.dumps(manifest.as_data(), sort_keys=True).encode(), 0o600)
+
+
+def _read(path: Path) -> Manifest:
+    return read_manifest(json.loads(path.read_text(encoding="utf-8")))

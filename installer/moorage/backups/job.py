@@ -153,8 +153,8 @@ def _fetch_folder(job: Job, options: argparse.Namespace) -> int:
     return 0
 
 
-def _import_begin(job: Job, _: argparse.Namespace) -> int:
-    job.report.data(importing.begin(job))
+def _import_begin(job: Job, options: argparse.Namespace) -> int:
+    job.report.data(importing.begin(job, options.database))
     return 0
 
 
@@ -164,7 +164,7 @@ def _import_digest(job: Job, options: argparse.Namespace) -> int:
 
 
 def _import_prepare(job: Job, options: argparse.Namespace) -> int:
-    importing.prepare(job, options.id)
+    job.report.data([asdict(change) for change in importing.prepare(job, options.id)])
     return 0
 
 

@@ -172,9 +172,18 @@ def export(
 @group.command("import")
 def import_dump(
     context: typer.Context,
-    dump: Annotated[Path, typer.Argument(help="Plain SQL, also packed by gzip, xz or zstd, or `pg_dump -Fc`.")],
+    dump: Annotated[
+        Path,
+        typer.Argument(help="Plain SQL of pg_dump or pg_dumpall, or `pg_dump -Fc`; also packed by gzip, xz or zstd."),
+    ],
     database: Annotated[
         str, typer.Option("--database", help="Which database it becomes; default the app's first.", show_default=False)
+    ] = "",
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Which database of a pg_dumpall; default the one of the same name.", show_default=False
+        ),
     ] = "",
     yes: Yes = False,
     environment: Environment = "",
@@ -191,6 +200,7 @@ def import_dump(
             own.console,
             dump=dump,
             database=database,
+            source=source,
             confirm=lambda question: own.confirm(question, yes=yes),
         )
     )

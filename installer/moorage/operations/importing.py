@@ -2,46 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backing_up import job_runner
 from moorage.operations.exchanging import exchange
 from moorage.operations.restoring import tell_ways
-from moorage.targets.compose.job_runs import DRILL, RESTORE, only_night
+from moorage.targets.compose.job_runs import DRILL, RESTORE, JobRunner, only_night
 from moorage.targets.compose.place import Place
+from moorage.words import plural
 
 _SEEN_AS = "/import"
+_READ_BY_OTHERS = 0o004
+_SHOWN = 8
 
 
 def import_dump(
-    folder: Path, environment: str, console: Console, *, dump: Path, database: str, confirm: Callable[[str], bool]
+    folder: Path,
+    environment: str,
+    console: Console,
+    *,
+    dump: Path,
+    database: str,
+    source: str,
+    confirm: Callable[[str], bool],
 ) -> int:
     """Put what a dump holds in the place of the database (the app's first one for an empty name); gives the exit status.
 
+    `source` is the database that is meant of a cluster's dump.
     Raises MoorageError with the reason; nothing is exchanged before the dump was carried out and compared.
     """
-    runner = job_runner(Place(folder, environment), console)
+    place = Place(folder, environment)
+    runner = job_runner(place, console)
+    _refuse_unreadable(dump)
+    with only_night(runner.compose_folder):
+        identifier, changes = _prepared(runner, console, dump, database, source)
+        _tell(changes, console)
+        if not confirm("Put it in the place of the database that is there now?"):
+            _discard(runner, console, identifier)
+            return 1
+        exchange(place, runner, console, "swap", identifier)
+    console.success(f"{dump.name} is in place; what was there before is kept as {identifier}")
+    tell_ways(console, identifier)
+    return 0
+
+
+def _prepared(
+    runner: JobRunner, console: Console, dump: Path, database: str, source: str
+) -> tuple[str, Sequence[dict[str, Any]]]:
+    """The dump beside the live database, compared: the import's name, and what it would change."""
+    begun = runner.run(RESTORE, ["import-begin", *(["--database", database] if database else [])])
+    begun.raise_for_status()
+    identifier, seen = str(begun.data), f"{_SEEN_AS}/{dump.name}"
+    words = ["import-digest", identifier, "--into", seen, *(["--database", source] if source else [])]
+    runner.run(DRILL, words, ["--volume", f"{dump.resolve()}:{seen}:ro"]).raise_for_status()
+    console.action("restoring it beside what runs; the app serves on")
+    prepared = runner.run(RESTORE, ["import-prepare", identifier])
+    prepared.raise_for_status()
+    return identifier, prepared.data
+
+
+def _refuse_unreadable(dump: Path) -> None:
+    if dump.is_dir():
+        raise MoorageError(
+            f"{dump} is a folder, in which nobody notices when a part is missing",
+            "`pg_dump --format=custom --file=dump.pgdump DATABASE` makes one file",
+        )
     if not dump.is_file():
         raise MoorageError(
             f"{dump} is no file", "name a dump: plain SQL, also packed by gzip, xz or zstd, or `pg_dump -Fc`"
         )
-    seen = f"{_SEEN_AS}/{dump.name}"
-    with only_night(runner.compose_folder):
-        begun = runner.run(RESTORE, ["import-begin"])
-        begun.raise_for_status()
-        identifier = str(begun.data)
-        options = ["--volume", f"{dump.resolve()}:{seen}:ro"]
-        words = ["import-digest", identifier, "--into", seen, *(["--database", database] if database else [])]
-        runner.run(DRILL, words, options).raise_for_status()
-        console.action("restoring it beside what runs; the app serves on")
-        runner.run(RESTORE, ["import-prepare", identifier]).raise_for_status()
-        if not confirm("Put it in the place of the database that is there now?"):
-            runner.run(RESTORE, ["discard", identifier])
-            return 1
-        exchange(Place(folder, environment), runner, console, "swap", identifier)
-    console.success(f"{dump.name} is in place; what was there before is kept as {identifier}")
-    tell_ways(console, identifier)
-    return 0
+    if not dump.stat().st_mode & _READ_BY_OTHERS:
+        raise MoorageError(
+            f"{dump} can't be read where it is tried out: by a user without any rights",
+            f"`chmod o+r {dump}`; its folder may stay closed",
+        )
+
+
+def _tell(changes: Sequence[dict[str, Any]], console: Console) -> None:
+    """Rows now and in the dump, of the biggest tables, which come first."""
+    lines = [(item["name"], _rows(item["rows_now"]), _rows(item["rows_then"])) for item in changes[:_SHOWN]]
+    rest = changes[_SHOWN:]
+    if rest:
+        lines.append((f"{plural(len(rest), 'other table')}", *_totals(rest)))
+    console.table(("table", "rows now", "rows in the dump"), [*lines, ("all", *_totals(changes))])
+
+
+def _totals(changes: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    return (f"{sum(item['rows_now'] or 0 for item in changes)}", f"{sum(item['rows_then'] or 0 for item in changes)}")
+
+
+def _rows(count: int | None) -> str:
+    return "no such table" if count is None else str(count)
+
+
+def _discard(runner: JobRunner, console: Console, identifier: str) -> None:
+    if runner.run(RESTORE, ["discard", identifier]).status:
+        console.warning(f"what was prepared takes room until `moorage backup restore --discard {identifier}`")
