@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from moorage.backups import importing, putting_back
 from moorage.backups.failures import BackupError
 from moorage.backups.manifest import MANIFEST_FILE
 from moorage.backups.plan import DatabasePlan
+from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.properties import identity, properties
 from tests.job.live_server import execute, live_server, make_database, value
 from tests.job.night_site import NightSite, new_site
 
@@ -222,6 +225,69 @@ def test_what_a_dump_names_no_owner_for_is_the_live_owners(bring: Bringer, live:
     finally:
         putting_back.undo(bring.site.job(), identifier)
     assert value(live, "notes", "SELECT count(*) FROM public.notes") == 10
+
+
+@pytest.fixture
+def particular(live: DatabasePlan, site: NightSite) -> Iterator[str]:
+    """A live database that was given much by hand, and the site's first."""
+    make_database(
+        live,
+        "particular",
+        "CREATE TABLE notes ()",
+        "OWNER app TEMPLATE template0 LC_COLLATE 'C.utf8' LC_CTYPE 'C.utf8'",
+    )
+    for statement in (
+        "ALTER DATABASE particular SET timezone TO 'Europe/Berlin'",
+        "ALTER DATABASE particular SET default_transaction_read_only TO on",
+        "ALTER DATABASE particular CONNECTION LIMIT 17",
+        "COMMENT ON DATABASE particular IS 'of the shop'",
+        "CREATE ROLE visitor",
+        "ALTER ROLE visitor IN DATABASE particular SET work_mem TO '8MB'",
+        "REVOKE CONNECT ON DATABASE particular FROM PUBLIC",
+        "GRANT CONNECT ON DATABASE particular TO visitor",
+    ):
+        execute(live, "postgres", statement)
+    site.plan = replace(site.plan, database=replace(live, names=("particular",)))
+    yield "particular"
+    for statement in ("DROP DATABASE particular WITH (FORCE)", "DROP ROLE visitor"):
+        execute(live, "postgres", statement)
+
+
+def told(server: DatabasePlan, name: str) -> tuple[object, ...]:
+    with connect(server, name) as connection:
+        return (*identity(connection), properties(connection))
+
+
+@pytest.mark.parametrize("words", [[], ["--format=custom"]])
+def test_a_dump_that_says_nothing_of_its_database_leaves_that_as_it_was(
+    bring: Bringer, live: DatabasePlan, particular: str, words: list[str]
+) -> None:
+    before = told(live, particular)
+    assert before[:3] == ("app", "UTF8", "C.utf8")
+    identifier = bring.digested(bring.made("dump", "notes", *words))
+    importing.prepare(bring.site.job(), identifier)
+    putting_back.swap(bring.site.job(), identifier)
+    assert value(live, particular, "SELECT count(*) FROM public.notes") == ROWS
+    assert told(live, particular) == before
+    putting_back.undo(bring.site.job(), identifier)
+    putting_back.discard(bring.site.job(), identifier)
+
+
+def test_what_a_dump_says_of_its_database_is_what_it_becomes(
+    bring: Bringer, live: DatabasePlan, particular: str
+) -> None:
+    for statement in ("SET work_mem TO '7MB'", "CONNECTION LIMIT 3"):
+        execute(bring.other, "postgres", f"ALTER DATABASE shop {statement}")
+    execute(
+        bring.other, "postgres", "COMMENT ON DATABASE shop IS 'what is sold'; REVOKE TEMP ON DATABASE shop FROM PUBLIC"
+    )
+    theirs = told(bring.other, "shop")
+    identifier = bring.digested(bring.made("dump.sql", "shop", "--create"))
+    importing.prepare(bring.site.job(), identifier)
+    putting_back.swap(bring.site.job(), identifier)
+    assert told(live, particular) == theirs
+    putting_back.undo(bring.site.job(), identifier)
+    putting_back.discard(bring.site.job(), identifier)
 
 
 def test_a_database_that_is_not_there_is_told_before_anything_begins(bring: Bringer) -> None:

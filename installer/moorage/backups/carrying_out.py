@@ -19,6 +19,7 @@ from moorage.backups.failures import RestoreFailed
 from moorage.backups.manifest import DatabaseFacts
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.connections import connect, program_environment, reason_of, without_values
+from moorage.backups.postgres.properties import apply_properties, create_statement
 from moorage.backups.postgres.restore import drop_database
 from moorage.backups.postgres.tables import dumped_tables
 
@@ -46,7 +47,8 @@ _HINTS = (
 def carry_out(scratch: DatabasePlan, dump: DumpFile, source: str, live: DatabaseFacts) -> DatabasePlan:
     """Load a dump (of a cluster's the database `source`) into a database of the scratch server that is named as `live` is.
 
-    Raises RestoreFailed with the first error, or when nothing or more than one database comes of it.
+    Where it brings no properties of its own the database has those of `live`. Raises RestoreFailed with the first error,
+    or when nothing or more than one database comes of it.
     """
     import psycopg
 
@@ -58,6 +60,8 @@ def carry_out(scratch: DatabasePlan, dump: DumpFile, source: str, live: Database
             connection.execute(_statement("REASSIGN OWNED BY {} TO {}", _LOADER, live.owner))
         with closing(connect(server, server.maintenance)) as connection:
             _rename(connection, found, live.name)
+            if found == _PLACE:
+                apply_properties(connection, live, live.name, may_all=True)
     except psycopg.Error as error:
         raise RestoreFailed(f"what came of the dump can't be used: {reason_of(error)}", MAKE_IT_AGAIN) from None
     return server
@@ -65,7 +69,9 @@ def carry_out(scratch: DatabasePlan, dump: DumpFile, source: str, live: Database
 
 def _load(server: DatabasePlan, dump: DumpFile, source: str, live: DatabaseFacts) -> None:
     """Again and again, with one more of the roles that the dump names, until it goes through."""
-    roles = [live.owner]
+    known = live.properties
+    named = [item[0] for item in known.settings] + [item[0] for item in known.privileges]
+    roles = [role for role in dict.fromkeys([live.owner, *named]) if role]
     most = len(roles) + _MOST_ROLES
     while True:
         _begin_anew(server, dump, roles, live)
@@ -89,7 +95,8 @@ def _begin_anew(server: DatabasePlan, dump: DumpFile, roles: list[str], live: Da
                 connection.execute(_statement("CREATE ROLE {}", role))
         if _LOADER not in known:
             connection.execute(_statement("CREATE ROLE {} LOGIN SUPERUSER", _LOADER))
-        connection.execute(_statement("CREATE DATABASE {} OWNER {} TEMPLATE template0", _PLACE, live.owner))
+        connection.execute(create_statement(live, _PLACE, connection.info.server_version))
+        connection.execute(_statement("ALTER DATABASE {} OWNER TO {}", _PLACE, live.owner))
         if dump.kind == "cluster":
             # `pg_dumpall` makes every database but this one.
             connection.execute(_statement("CREATE DATABASE {} TEMPLATE template0", _MAINTENANCE))
