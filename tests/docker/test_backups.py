@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import re
 import shutil
@@ -195,6 +196,44 @@ def test_a_dump_of_the_classic_script_is_imported(site: Site, tmp_path: Path) ->
         assert "in the old dump" in titles(site)
     script.chmod(0o600)
     assert "chmod o+r" in site.moorage("backup", "import", str(script), "--yes").text
+
+
+def test_while_an_import_asks_a_night_runs_and_what_was_prepared_survives_it(site: Site, tmp_path: Path) -> None:
+    note(site, "before the dump")
+    dump = docker("exec", site.container("postgres"), "pg_dumpall", "-U", "postgres")
+    (tmp_path / "all.sql").write_text(dump)
+    number = note(site, "after the dump")
+    screen, terminal = os.openpty()
+    words = site.command("backup", "import", str(tmp_path / "all.sql"))
+    asking = subprocess.Popen(words, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = _read_until(screen, "[y/N]")
+    assert re.search(r"table +rows now +rows in the dump", shown), shown
+    assert re.search(r"public\.notes +(\d+) ", shown), shown
+    assert run(site)["state"] == "good"
+    os.write(screen, b"y\n")
+    shown = _read_until(screen, "free its room")
+    assert asking.wait(60) == 0, shown
+    assert "before the dump" in titles(site)
+    assert "after the dump" not in titles(site)
+    assert site.moorage("backup", "restore", "--undo", *_kept(site), "--yes").status == 0
+    assert site.request("GET", f"/api/notes/{number}").status == 200
+
+
+def _kept(site: Site) -> list[str]:
+    """The newest of what restores keep aside."""
+    names = sql(site, "SELECT datname FROM pg_database WHERE datname LIKE 'notes\\_\\_before%' ORDER BY 1").split()
+    return [names[-1].removeprefix("notes__before_")]
+
+
+def _read_until(screen: int, text: str) -> str:
+    shown = ""
+    while text not in shown:
+        try:
+            shown += os.read(screen, 4096).decode(errors="replace")
+        except OSError:
+            raise AssertionError(shown) from None
+    return shown
 
 
 def test_an_export_is_plain_files(site: Site, tmp_path: Path) -> None:

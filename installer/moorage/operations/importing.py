@@ -18,6 +18,8 @@ from moorage.words import plural
 _SEEN_AS = "/import"
 _READ_BY_OTHERS = 0o004
 _SHOWN = 8
+# Longer than any night; the answer was yes, so the exchange follows when it can.
+_NIGHT_SECONDS = 6 * 3600
 
 
 def import_dump(
@@ -32,7 +34,7 @@ def import_dump(
 ) -> int:
     """Put what a dump holds in the place of the database (the app's first one for an empty name); gives the exit status.
 
-    `source` is the database that is meant of a cluster's dump.
+    `source` is the database that is meant of a cluster's dump. The question holds no lock: a night in between runs.
     Raises MoorageError with the reason; nothing is exchanged before the dump was carried out and compared.
     """
     place = Place(folder, environment)
@@ -40,10 +42,16 @@ def import_dump(
     _refuse_unreadable(dump)
     with only_night(runner.compose_folder):
         identifier, changes = _prepared(runner, console, dump, database, source)
-        _tell(changes, console)
-        if not confirm("Put it in the place of the database that is there now?"):
+    _tell(changes, console)
+    agreed = False
+    try:
+        agreed = confirm("Put it in the place of the database that is there now?")
+    finally:
+        if not agreed:
             _discard(runner, console, identifier)
-            return 1
+    if not agreed:
+        return 1
+    with only_night(runner.compose_folder, console, _NIGHT_SECONDS):
         exchange(place, runner, console, "swap", identifier)
     console.success(f"{dump.name} is in place; what was there before is kept as {identifier}")
     tell_ways(console, identifier)
@@ -61,6 +69,8 @@ def _prepared(
     runner.run(DRILL, words, ["--volume", f"{dump.resolve()}:{seen}:ro"]).raise_for_status()
     console.action("restoring it beside what runs; the app serves on")
     prepared = runner.run(RESTORE, ["import-prepare", identifier])
+    if prepared.status:
+        _discard(runner, console, identifier)
     prepared.raise_for_status()
     return identifier, prepared.data
 
@@ -84,6 +94,9 @@ def _refuse_unreadable(dump: Path) -> None:
 
 def _tell(changes: Sequence[dict[str, Any]], console: Console) -> None:
     """Rows now and in the dump, of the biggest tables, which come first."""
+    if console.as_json:
+        console.data({"tables": changes})
+        return
     lines = [(item["name"], _rows(item["rows_now"]), _rows(item["rows_then"])) for item in changes[:_SHOWN]]
     rest = changes[_SHOWN:]
     if rest:

@@ -22,6 +22,7 @@ BACKUP, DRILL, RESTORE = range(3)
 
 # Docker's own statuses: the engine refused, the program can't be run, it is not there.
 _NOT_STARTED = (125, 126, 127)
+_LOOK_SECONDS = 0.5
 
 
 @dataclass
@@ -114,16 +115,35 @@ class _Listener:
 
 
 @contextlib.contextmanager
-def only_night(compose_folder: Path) -> Iterator[None]:
-    """Keep a second night out: the script of the timer takes the same lock, its own folder. Raises MoorageError at once."""
+def only_night(compose_folder: Path, console: Console | None = None, patience_seconds: float = 0) -> Iterator[None]:
+    """Keep a second night out: the script of the timer takes the same lock, its own folder.
+
+    Waits for a night that is under way, as long as there is patience, and tells it. Raises MoorageError then.
+    """
     descriptor = os.open(compose_folder.parent / "backups", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor) and not (console and _locked_later(descriptor, console, patience_seconds)):
             error = MoorageError("a backup is running already", "`docker ps` shows it; wait for its end")
             error.exit_status = Busy.exit_status
-            raise error from None
+            raise error
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked_later(descriptor: int, console: Console, patience_seconds: float) -> bool:
+    end = time.monotonic() + patience_seconds
+    with console.waiting("a backup is under way; its end is waited for", patience_seconds):
+        while time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+            if _locked(descriptor):
+                return True
+    return False
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
