@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,25 @@ def test_a_restore_never_writes_into_a_database_that_is_there(
     with pytest.raises(RestoreFailed, match="is there already"):
         restore(restored[0], dumped[1], dumped[0], ODD, parallel=1)
     assert failed(compare(restored[0], ODD, dumped[1])) == {}
+
+
+def test_a_role_without_all_rights_says_what_it_can_not_set(live: DatabasePlan, tmp_path: Path) -> None:
+    execute(live, "postgres", "CREATE ROLE modest LOGIN CREATEDB; CREATE ROLE somebody; CREATE ROLE guest")
+    own = make_database(live, "modest_own", "SET ROLE modest; CREATE TABLE one AS SELECT 1", "OWNER modest")
+    others = make_database(
+        live,
+        "modest_others",
+        "CREATE TABLE a (); ALTER TABLE a OWNER TO somebody; CREATE TABLE b (); ALTER TABLE b OWNER TO modest;"
+        " GRANT SELECT ON b TO guest; GRANT INSERT ON b TO somebody",
+        "OWNER modest",
+    )
+    role = replace(live, user="modest")
+    said: list[str] = []
+    for plan in (own, others):
+        (facts,) = dump(plan, tmp_path / plan.names[0], parallel=2, lock_wait_seconds=5)
+        name = f"{facts.name}_again"
+        restore(role, facts, tmp_path / facts.name, name, parallel=2, warn=said.append)
+        results = compare(role, name, facts)
+        assert [check for check in results if not check.passed] == []
+        assert "not compared" in results[-1].detail
+    assert [text.partition(" can't")[0] for text in said] == ["1 owner and 2 grants of `modest_others`"]

@@ -134,6 +134,7 @@ def _properties(connection: Connection, facts: DatabaseFacts) -> CheckResult:
     if not is_superuser(connection):
         # Who may not give what is others' owns everything that it restores.
         del expected["owner"], expected["privileges"]
+        owner = f"{owner}, who may not set owners and rights, so that these were not compared"
     return _result(facts, "properties", _differences(expected, found), f"{encoding}, {collation}, owner {owner}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +14,10 @@ from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.connections import connect, conninfo, is_superuser, program_environment, reason_of
 from moorage.backups.postgres.programs import started
 from moorage.backups.postgres.properties import apply_properties, create_statement
-from moorage.backups.postgres.roles import add_missing_roles
+from moorage.backups.postgres.roles import add_missing_roles, plain_name
 from moorage.backups.progress import Progress
+from moorage.process import run
+from moorage.words import plural
 
 if TYPE_CHECKING:
     from moorage.backups.postgres.connections import Connection
@@ -25,6 +28,9 @@ _OPTIONS = (
     " -c default_transaction_read_only=off -c client_min_messages=error"
 )
 
+_OWNER = re.compile(r'^ALTER .+ OWNER TO ("(?:[^"]|"")+"|[^\s";]+);$', re.MULTILINE)
+_GRANT = re.compile(r"^(?:GRANT|ALTER DEFAULT PRIVILEGES .+ GRANT) .+;$", re.MULTILINE)
+
 
 def restore(
     server: DatabasePlan,
@@ -34,11 +40,13 @@ def restore(
     *,
     parallel: int,
     progress: Progress | None = None,
+    warn: Callable[[str], object] | None = None,
 ) -> None:
     """Restore the dump of `facts` below the backup's `folder` into a new database `name`, and gather its statistics.
 
     As superuser everything is as it was: owners, rights, settings. Another role becomes the owner of everything, and
-    rights are left out, because it may not give what is others'. Raises RestoreFailed; the database is removed then.
+    rights are left out, because it may not give what is others'; `warn` gets a sentence with how many. Raises
+    RestoreFailed; the database is removed then.
     """
     import psycopg
 
@@ -46,6 +54,8 @@ def restore(
         may_all = is_superuser(connection)
         if may_all:
             add_missing_roles(connection, folder)
+        elif warn is not None and (lost := _left_out(facts, folder / facts.folder, connection.info.user)):
+            warn(lost)
         _create(connection, facts, name)
         try:
             _fill(connection, server, facts, folder / facts.folder, name, parallel, may_all, progress)
@@ -75,6 +85,18 @@ def _create(connection: Connection, facts: DatabaseFacts, name: str) -> None:
         ) from None
     except psycopg.Error as error:
         raise RestoreFailed(f"the database `{name}` can't be made: {reason_of(error)}") from None
+
+
+def _left_out(facts: DatabaseFacts, dumped: Path, role: str) -> str:
+    """What this role can't set, "" when all is its own and nothing was granted."""
+    statements = run(["pg_restore", "--schema-only", "--file=-", str(dumped)]).output
+    owners = [facts.owner, *(plain_name(name) for name in _OWNER.findall(statements))]
+    foreign = sum(owner != role for owner in owners)
+    grants = len(_GRANT.findall(statements)) + sum(given_to != role for given_to, *_ in facts.properties.privileges)
+    if not foreign and not grants:
+        return ""
+    left_out = f"{plural(foreign, 'owner')} and {plural(grants, 'grant')} of `{facts.name}`"
+    return f"{left_out} can't be set by this role, which is no superuser: everything becomes `{role}`'s, nothing is granted"
 
 
 def _fill(

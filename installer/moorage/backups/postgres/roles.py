@@ -30,7 +30,7 @@ def recreate_roles(server: DatabasePlan, folder: Path) -> None:
     text = _META_COMMAND.sub("", _read(folder))
     with connect(server, server.maintenance) as connection:
         known = _known(connection)
-        script = _CREATE.sub(lambda found: "" if _plain(found[1]) in known else found[0], text)
+        script = _CREATE.sub(lambda found: "" if plain_name(found[1]) in known else found[0], text)
         try:
             with connection.transaction():
                 connection.execute(script.encode())
@@ -57,10 +57,11 @@ def _read(folder: Path) -> str:
 
 
 def _names(text: str) -> Iterator[str]:
-    return (_plain(found[1]) for found in _CREATE.finditer(text))
+    return (plain_name(found[1]) for found in _CREATE.finditer(text))
 
 
-def _plain(identifier: str) -> str:
+def plain_name(identifier: str) -> str:
+    """A name as it is, of one that stands in a statement."""
     return identifier[1:-1].replace('""', '"') if identifier.startswith('"') else identifier
 
 
