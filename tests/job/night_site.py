@@ -17,7 +17,7 @@ from pathlib import Path
 
 from moorage.backups.concluding import conclude
 from moorage.backups.drilling import drill
-from moorage.backups.job_context import Job
+from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.plan import VOLUMES_FOLDER, BackupPlan, DatabasePlan, StorePlan, VolumePlan
 from moorage.backups.records import StoredBackup
 from moorage.backups.report import Report
@@ -71,7 +71,14 @@ class NightSite:
         return place / "input"
 
     def backups(self, store: str = "disk") -> tuple[StoredBackup, ...]:
-        return self.job().open(self.plan.store(store)).catalogue.backups()
+        return self.opened(store).catalogue.backups()
+
+    def opened(self, store: str = "disk") -> OpenStore:
+        return self.job().open(self.plan.store(store))
+
+    def small_files(self, store: str = "disk") -> list[Path]:
+        """Records, verdicts and tombstones."""
+        return sorted((Path(self.plan.store(store).directory) / self.plan.project / "backups").iterdir())
 
     def states(self, store: str = "disk") -> list[str]:
         """The newest first."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.backups import pruning
+from moorage.backups import listing, metrics, pruning
 from moorage.backups.plan import AssertionPlan, DatabasePlan, StorePlan
 from moorage.backups.postgres.connections import connect
 from moorage.backups.retention import RetentionPolicy
@@ -131,6 +131,55 @@ def test_a_drill_that_is_killed_leaves_the_backup_unproven_and_it_can_be_proven_
     drill(site.plan, site.job().report)
     assert conclude(site.job()) == 0
     assert site.states() == ["good"]
+
+
+def test_records_that_vanish_from_a_store_take_no_backup_with_them(site: NightSite) -> None:
+    assert [site.night(), site.night()] == [0, 0]
+    ids = [backup.id for backup in site.backups()]
+    for place in site.small_files():
+        place.unlink()
+    assert site.night() == 0, site.said
+    assert site.snapshots() == 3
+    assert f"the data of {ids[0]}, {ids[1]} is there, but no record tells of it" in site.out.getvalue()
+    plan = pruning.plan_of(site.job(), site.opened())
+    assert [(orphan.id, orphan.keep) for orphan in plan.orphans] == [(ids[0], True), (ids[1], True)]
+    assert [(row["id"], row["state"], row["keep"]) for row in listing.listed(site.job())[1:]] == [
+        (ids[0], "no record", True),
+        (ids[1], "no record", True),
+    ]
+    assert metrics.measure(site.job(), None).stores[0].unexplained == tuple(ids)
+
+
+def test_what_a_kill_left_before_its_record_goes_with_the_next_good_night(
+    site: NightSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moorage.backups.catalogue import Catalogue
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    assert site.night() == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "add_record", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            site.night()
+    (orphan,) = pruning.plan_of(site.job(), site.opened()).orphans
+    assert (orphan.keep, orphan.reason) == (False, "was cut off before it had a record")
+    assert site.snapshots() == 2
+    assert site.night() == 0, site.said
+    assert site.snapshots() == len(site.backups()) == 2
+    assert site.job().workplace.unrecorded("disk") == ()
+
+
+def test_what_was_given_up_goes_even_when_its_record_is_gone_already(site: NightSite) -> None:
+    assert [site.night(), site.night()] == [0, 0]
+    oldest = site.backups()[-1].id
+    site.opened().catalogue.give_up(oldest)
+    for place in site.small_files():
+        if place.name.startswith(oldest) and "expired" not in place.name:
+            place.unlink()
+    assert site.night() == 0, site.said
+    assert site.snapshots() == len(site.backups()) == 2
 
 
 def test_another_recovery_key_is_refused_and_changes_nothing(site: NightSite) -> None:
@@ -259,7 +308,7 @@ def test_a_clock_that_was_set_back_confuses_nothing(site: NightSite) -> None:
     newest = site.backups()[0]
     assert newest.record is not None
     assert newest.record.sequence == 2
-    decisions = pruning.decisions(site.job(), site.plan.stores[0], site.backups())
+    decisions = pruning.decisions(site.job(), site.opened(), site.backups())
     assert decisions[0].keep
     assert "the newest good one" in decisions[0].reason
 

@@ -87,7 +87,7 @@ def _prune(job: Job, night: Night) -> Night:
     for outcome in night.stores:
         if outcome.snapshot and outcome.failure is None:
             try:
-                pruning.prune(job, job.plan.store(outcome.name))
+                pruning.prune(job, job.open(job.plan.store(outcome.name)))
             except (BackupError, OSError) as error:
                 outcome = replace(outcome, failure=failure_of(error))
                 job.report.warning(f"store {outcome.name} could not be pruned")

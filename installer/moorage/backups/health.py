@@ -9,6 +9,7 @@ from typing import Any
 
 from moorage.backups.records import parse_timestamp
 from moorage.quantities import human_size
+from moorage.words import abridged, plural
 
 # A size that is this far from the median of the last seven tells of a table that is gone, or of one that grows wild.
 _TOO_SMALL, _TOO_LARGE = 0.5, 2.0
@@ -17,13 +18,17 @@ _DAYS_UNTIL_FULL = 14
 
 @dataclass(frozen=True)
 class StoreHealth:
-    """One store: counts, the newest good backup, its size against the median of those before; bytes, days by growth."""
+    """One store: counts, the newest good backup, its size against the median of those before; bytes, days by growth.
+
+    `unexplained` are the backups whose data is there and that no record tells of.
+    """
 
     name: str
     good: int = 0
     unproven: int = 0
     bad: int = 0
     unreadable: int = 0
+    unexplained: tuple[str, ...] = ()
     last_good: str = ""
     last_proven: str = ""
     restore_seconds: float = 0.0
@@ -83,9 +88,13 @@ def read_health(data: dict[str, object]) -> Health:
     assert isinstance(logs, list)
     return Health(
         **known,  # type: ignore[arg-type]
-        stores=tuple(StoreHealth(**item) for item in stores),
+        stores=tuple(_read_store(item) for item in stores),
         logs=tuple(_read_log(item) for item in logs),
     )
+
+
+def _read_store(item: dict[str, Any]) -> StoreHealth:
+    return StoreHealth(**{**item, "unexplained": tuple(item.get("unexplained", ()))})
 
 
 def _read_log(item: dict[str, Any]) -> LogHealth:
@@ -152,6 +161,13 @@ def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime, *, is_new
     if store.unreadable:
         text = f"store {store.name} has {store.unreadable} entries that can't be read"
         yield HealthFinding(store.name, text, "`moorage backup list` names them", is_failure=False)
+    if store.unexplained:
+        text = (
+            f"store {store.name} has the data of {plural(len(store.unexplained), 'backup')} but no record of it: "
+            f"{abridged(store.unexplained, 3)}"
+        )
+        fix = "did a lifecycle rule or somebody remove `backups/*.json` there? The data stays: `backups/RESTORE.md`"
+        yield HealthFinding(store.name, text, fix, is_failure=False)
 
 
 def _sizes(store: StoreHealth) -> Iterator[HealthFinding]:

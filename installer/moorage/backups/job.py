@@ -101,11 +101,8 @@ def _prune(job: Job, options: argparse.Namespace) -> int:
         plans = [job.plan.store(options.store)] if options.store else list(job.plan.stores)
         result = {}
         for plan in plans:
-            if options.dry_run:
-                found = pruning.decisions(job, plan, job.open(plan).catalogue.backups())
-            else:
-                found = pruning.prune(job, plan)
-            result[plan.name] = [asdict(decision) for decision in found]
+            found = (pruning.plan_of if options.dry_run else pruning.prune)(job, job.open(plan))
+            result[plan.name] = [asdict(decision) for decision in found.all]
     job.report.data(result)
     return 0
 

@@ -10,6 +10,7 @@ from moorage.backups.failures import BackupError
 from moorage.backups.job_context import Job
 from moorage.backups.physical.pgbackrest import PgBackRest
 from moorage.backups.records import StoredBackup, timestamp
+from moorage.backups.retention import Decision
 
 
 def listed(job: Job) -> list[dict[str, Any]]:
@@ -17,12 +18,13 @@ def listed(job: Job) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for plan in job.plan.stores:
         try:
-            backups = job.open(plan).catalogue.backups()
+            opened = job.open(plan)
+            backups = opened.catalogue.backups()
+            decisions = {decision.id: decision for decision in pruning.decisions(job, opened, backups)}
+            rows += [_row(plan.name, backup, decisions[backup.id]) for backup in backups]
+            rows += [_orphan_row(plan.name, orphan) for orphan in pruning.plan_of(job, opened).orphans]
         except BackupError as error:
             rows.append({"store": plan.name, "error": error.message, "hint": error.hint})
-            continue
-        reasons = {decision.id: decision for decision in pruning.decisions(job, plan, backups)}
-        rows += [_row(plan.name, backup, reasons[backup.id].reason, keep=reasons[backup.id].keep) for backup in backups]
     return [*sorted(rows, key=lambda row: str(row.get("id", "")), reverse=True), *_reaches(job)]
 
 
@@ -78,7 +80,11 @@ def verify(job: Job, identifier: str, store: str, *, read_percent: float) -> dic
     return {"id": record.id, "store": opened.plan.name, "read_percent": read_percent, "state": "whole"}
 
 
-def _row(store: str, backup: StoredBackup, reason: str, *, keep: bool) -> dict[str, Any]:
+def _orphan_row(store: str, orphan: Decision) -> dict[str, Any]:
+    return {**_row(store, StoredBackup(orphan.id, None), orphan), "state": "no record"}
+
+
+def _row(store: str, backup: StoredBackup, decision: Decision) -> dict[str, Any]:
     record, verdict = backup.record, backup.verdict
     return {
         "id": backup.id,
@@ -92,6 +98,6 @@ def _row(store: str, backup: StoredBackup, reason: str, *, keep: bool) -> dict[s
         "restore_seconds": verdict.restore_seconds if verdict else None,
         "proven": verdict.at if verdict and verdict.good else "",
         "reason": verdict.reason if verdict and not verdict.good else backup.problem,
-        "keep": keep,
-        "why": reason,
+        "keep": decision.keep,
+        "why": decision.reason,
     }

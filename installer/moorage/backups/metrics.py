@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from math import isinf
 from pathlib import Path
 from typing import Any
 
+from moorage.backups import pruning
 from moorage.backups.failures import BackupError
 from moorage.backups.health import Health, LogHealth, StoreHealth
 from moorage.backups.job_context import Job
@@ -124,7 +125,8 @@ _LOG_GAUGES: dict[str, Any] = {
 def _store(job: Job, name: str) -> StoreHealth:
     try:
         opened = job.open(job.plan.store(name))
-        return _of_backups(name, opened.catalogue.backups(), opened.store.free_bytes())
+        plan = pruning.plan_of(job, opened)
+        return replace(_of_backups(name, plan.backups, opened.store.free_bytes()), unexplained=plan.unexplained)
     except BackupError as error:
         return StoreHealth(name, error=error.message)
 

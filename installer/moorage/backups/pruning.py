@@ -3,47 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from moorage.backups.job_context import Job
-from moorage.backups.plan import StorePlan
+from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.records import StoredBackup, is_id, parse_timestamp
 from moorage.backups.retention import BackupAge, Decision, decide
+from moorage.words import abridged
 
 
-def decisions(job: Job, plan: StorePlan, backups: Sequence[StoredBackup]) -> tuple[Decision, ...]:
+@dataclass(frozen=True)
+class PruningPlan:
+    """What a store has and what becomes of it: backups, and `orphans`, snapshots that no record tells of."""
+
+    backups: tuple[StoredBackup, ...]
+    decisions: tuple[Decision, ...]
+    orphans: tuple[Decision, ...]
+    snapshots: dict[str, tuple[str, ...]]
+
+    @property
+    def all(self) -> tuple[Decision, ...]:
+        """Every decision, those of backups first."""
+        return (*self.decisions, *self.orphans)
+
+    @property
+    def unexplained(self) -> tuple[str, ...]:
+        """The orphans that only a person can tell about."""
+        return tuple(orphan.id for orphan in self.orphans if orphan.keep)
+
+
+def decisions(job: Job, opened: OpenStore, backups: Sequence[StoredBackup]) -> tuple[Decision, ...]:
     """What retention says of a store's backups, the newest first."""
-    return decide([_age(backup) for backup in backups], plan.retention, job.now())
+    return decide([_age(backup) for backup in backups], opened.plan.retention, job.now())
 
 
-def prune(job: Job, plan: StorePlan) -> tuple[Decision, ...]:
-    """Delete what nothing asks for any more; gives the decisions.
+def plan_of(job: Job, opened: OpenStore) -> PruningPlan:
+    """What pruning the store would do, told without doing it."""
+    backups = opened.catalogue.backups()
+    # A store that no night has reached yet has no repository.
+    snapshots = opened.restic.snapshots() if backups or opened.restic.has_repository() else {}
+    orphans = _orphans(job, opened.plan.name, backups, snapshots)
+    return PruningPlan(backups, decisions(job, opened, backups), orphans, snapshots)
+
+
+def prune(job: Job, opened: OpenStore) -> PruningPlan:
+    """Delete what nothing asks for any more; gives what was decided.
 
     Killed at any moment, the next time goes on: a backup with a tombstone counts for nothing and is finished off.
     """
-    opened = job.open(plan)
-    backups = opened.catalogue.backups()
-    found = decisions(job, plan, backups)
-    going = [decision.id for decision in found if not decision.keep]
-    orphans = _orphans(opened.restic.snapshots(), backups) if plan.may_delete else []
-    if not plan.may_delete or not (going or orphans):
-        return found
+    plan = plan_of(job, opened)
+    name = opened.plan.name
+    if plan.unexplained:
+        job.report.warning(f"store {name}: {told(plan.unexplained)}")
+    job.workplace.end_record(name, *(backup.id for backup in plan.backups))
+    going = [decision.id for decision in plan.decisions if not decision.keep]
+    orphans = [decision.id for decision in plan.orphans if not decision.keep]
+    if not opened.plan.may_delete or not (going or orphans):
+        return plan
     for identifier in going:
         opened.catalogue.give_up(identifier)
-    opened.restic.forget([*_snapshots(backups, going), *orphans])
+    # By their tags: of a backup with a tombstone the record may be gone already.
+    opened.restic.forget([found for identifier in (*going, *orphans) for found in plan.snapshots.get(identifier, ())])
     for identifier in going:
         opened.catalogue.forget(identifier)
-    job.report.done(f"store {plan.name}: {len(going)} given up, {len(found) - len(going)} kept")
-    return found
+    job.workplace.end_record(name, *orphans)
+    job.report.done(f"store {name}: {len(going)} given up, {len(plan.decisions) - len(going)} kept")
+    return plan
 
 
-def _snapshots(backups: Sequence[StoredBackup], going: Sequence[str]) -> list[str]:
-    return [backup.record.snapshot for backup in backups if backup.id in going and backup.record is not None]
+def _orphans(
+    job: Job, store: str, backups: Sequence[StoredBackup], snapshots: Mapping[str, Sequence[str]]
+) -> tuple[Decision, ...]:
+    """Snapshots that no record tells of. Those of names that are not ours are left out.
 
-
-def _orphans(snapshots: Mapping[str, Sequence[str]], backups: Sequence[StoredBackup]) -> list[str]:
-    """Snapshots that no record tells of: a kill came in between. Those of names that are not ours are left alone."""
+    One goes only when this host noted that it began it: then a kill came in between. Any other had a record, and who
+    has lost the small files of a store by mistake must not lose the data as well.
+    """
     known = {backup.id for backup in backups}
-    return [found for tag, ids in snapshots.items() if is_id(tag) and tag not in known for found in ids]
+    begun = job.workplace.unrecorded(store)
+    found = sorted((tag for tag in snapshots if is_id(tag) and tag not in known), reverse=True)
+    return tuple(_orphan(tag, was_cut_off=tag in begun) for tag in found)
+
+
+def _orphan(identifier: str, *, was_cut_off: bool) -> Decision:
+    if was_cut_off:
+        return Decision(identifier, False, "was cut off before it had a record")
+    return Decision(identifier, True, "has data but no record; look who removed that, it is never deleted by itself")
+
+
+def told(unexplained: Sequence[str]) -> str:
+    """For people: data that only they can tell about."""
+    return (
+        f"the data of {abridged(unexplained, 3)} is there, but no record tells of it: did a lifecycle rule or somebody "
+        "remove `backups/*.json`? Nothing of it is deleted"
+    )
 
 
 def _age(backup: StoredBackup) -> BackupAge:

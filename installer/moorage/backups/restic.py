@@ -79,7 +79,7 @@ class Restic:
         """
         with only_writer(self._cache):
             self._trim_cache()
-            if not self._has_config():
+            if not self.has_repository():
                 self._initialise()
         self._read_only(["cat", "config"], "open its repository")
 
@@ -88,7 +88,7 @@ class Restic:
             raise StoreUnreachable(f"store `{self._store.plan.name}` is not marked", "is its disk mounted?")
         self._remove_half_made()
         outcome = self._run(["init"])
-        if outcome.status != 0 and not self._has_config():
+        if outcome.status != 0 and not self.has_repository():
             raise failure_of(self._store, "make its repository", outcome)
 
     def _remove_half_made(self) -> None:
@@ -102,7 +102,8 @@ class Restic:
         for key in found:
             self._store.delete(key)
 
-    def _has_config(self) -> bool:
+    def has_repository(self) -> bool:
+        """Whether there is one; a store that no night has reached yet has none."""
         return bool(self._store.keys(f"{RESTIC_FOLDER}/config"))
 
     def back_up(

@@ -145,6 +145,7 @@ def _publish(job: Job, night: Night, manifest: Manifest, digest: str, needed: Ro
     for opened, record in records:
         try:
             opened.catalogue.add_record(replace(record, samples=samples))
+            job.workplace.end_record(opened.plan.name, night.id)
             job.report.done(f"store {opened.plan.name} has it, {human_size(record.added_bytes)} new")
         except BackupError as error:
             stores = tuple(
@@ -171,6 +172,7 @@ def _into_store(
         room.check_store(plan, needed)
         sequence = opened.catalogue.next_sequence()
         opened.restic.ensure_repository()
+        job.workplace.begin_record(plan.name, night.id)
         snapshot = opened.restic.back_up(_paths(job, night), night.id, _excludes(job), job.report.progress)
     except (BackupError, OSError) as error:
         failure = failure_of(error)

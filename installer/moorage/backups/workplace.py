@@ -18,6 +18,7 @@ from moorage.backups.records import is_id
 from moorage.durable import replace_file, sync_folder
 
 Phase = Literal["take", "drill", "conclude", "done"]
+_UNRECORDED = "unrecorded.json"
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,23 @@ class Workplace:
         known = self.known_stores()
         if name not in known.names:
             self._write("stores.json", asdict(replace(known, names=(*known.names, name))))
+
+    def unrecorded(self, store: str) -> tuple[str, ...]:
+        """The backups that this host began to write into a store and has not yet seen a record of."""
+        return tuple((self._read(_UNRECORDED) or {}).get(store, ()))
+
+    def begin_record(self, store: str, identifier: str) -> None:
+        """Note a backup before its snapshot is made, so that a kill leaves none that nobody can explain."""
+        self._note_unrecorded(store, {*self.unrecorded(store), identifier})
+
+    def end_record(self, store: str, *identifiers: str) -> None:
+        """Forget the note: its record is in the store, or its snapshot is not."""
+        self._note_unrecorded(store, {*self.unrecorded(store)} - {*identifiers})
+
+    def _note_unrecorded(self, store: str, identifiers: set[str]) -> None:
+        known = self._read(_UNRECORDED) or {}
+        if identifiers != {*known.get(store, ())}:
+            self._write(_UNRECORDED, {**known, store: sorted(identifiers)})
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
