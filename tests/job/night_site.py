@@ -20,6 +20,7 @@ from moorage.backups.drilling import drill
 from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.plan import VOLUMES_FOLDER, BackupPlan, DatabasePlan, StorePlan, VolumePlan
 from moorage.backups.records import StoredBackup
+from moorage.backups.repeating import fetch_again
 from moorage.backups.report import Report
 from moorage.backups.taking import take
 from moorage.errors import MoorageError
@@ -65,6 +66,19 @@ class NightSite:
             self.phase(lambda: drill(self.plan, self.job().report))
         return self.phase(lambda: conclude(self.job()))
 
+    def proven_again(self, identifier: str = "", store: str = "") -> int:
+        """An older backup once more, as `moorage backup drill` does it."""
+        self.said.clear()
+        status = self.phase(lambda: fetch_again(self.job(), identifier, store))
+        if status == 0:
+            self.phase(lambda: drill(self.plan, self.job().report))
+        ended = self.phase(lambda: conclude(self.job()))
+        return status or ended
+
+    def repository(self, store: str = "disk") -> Path:
+        """Where restic's files are."""
+        return Path(self.plan.store(store).directory) / self.plan.project / "restic"
+
     def fetched(self) -> Path:
         """What the drill will prove."""
         (place,) = (self.folder / "work" / "drill").iterdir()
@@ -86,7 +100,7 @@ class NightSite:
 
     def snapshots(self, store: str = "disk") -> int:
         """How many restic itself has."""
-        repository = Path(self.plan.store(store).directory) / self.plan.project / "restic" / "snapshots"
+        repository = self.repository(store) / "snapshots"
         return len(list(repository.iterdir())) if repository.is_dir() else 0
 
     def program(self, verb: str, *words: str) -> subprocess.Popen[bytes]:

@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from moorage.backups import listing, metrics, pruning
+from moorage.backups.failures import NoSuchBackup
+from moorage.backups.fetching import newest_good
 from moorage.backups.plan import AssertionPlan, DatabasePlan, StorePlan
 from moorage.backups.postgres.connections import connect
 from moorage.backups.retention import RetentionPolicy
@@ -65,6 +68,7 @@ def test_the_second_night_is_small_and_counts_on(site: NightSite) -> None:
 
 
 def flip(place: Path) -> None:
+    place.chmod(0o600)
     content = bytearray(place.read_bytes())
     content[len(content) // 2] ^= 1
     place.write_bytes(bytes(content))
@@ -130,6 +134,71 @@ def test_a_drill_that_is_killed_leaves_the_backup_unproven_and_it_can_be_proven_
     fetch_again(site.job(), "")
     drill(site.plan, site.job().report)
     assert conclude(site.job()) == 0
+    assert site.states() == ["good"]
+
+
+@pytest.fixture
+def two(tmp_path: Path, database: DatabasePlan) -> NightSite:
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    return new_site(tmp_path, database, *(StorePlan(folder.name, directory=str(folder)) for folder in folders))
+
+
+@pytest.mark.parametrize("damage", ["pack changed", "packs gone", "snapshot gone"])
+def test_a_drill_that_finds_damage_takes_the_good_word_back_of_that_copy_only(two: NightSite, damage: str) -> None:
+    assert two.night() == 0, two.said
+    place = two.repository("second")
+    if damage == "pack changed":
+        flip(biggest(place / "data"))
+    else:
+        shutil.rmtree(place / ("data" if damage == "packs gone" else "snapshots"))
+    assert two.proven_again(store="second") == 32, two.said
+    assert (two.states("first"), two.states("second")) == (["good"], ["bad"])
+    verdict = two.backups("second")[0].verdict
+    assert verdict is not None
+    assert (verdict.exit_status, verdict.drilled_store) == (32, "second")
+    assert verdict.reason == two.said[0]
+    with pytest.raises(NoSuchBackup):
+        newest_good(two.opened("second"))
+
+
+def test_a_dump_that_came_back_changed_says_nothing_of_the_other_stores_copy(two: NightSite) -> None:
+    assert two.night(lambda: flip(biggest(two.fetched() / "dump"))) == 32, two.said
+    assert sorted([*two.states("first"), *two.states("second")]) == ["bad", "unproven"]
+
+
+def test_a_manifest_that_is_not_the_signed_one_takes_the_good_word_back(
+    site: NightSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moorage.backups.restic import Restic
+
+    assert site.night() == 0, site.said
+    original = Restic.restore
+
+    def restore(self: Restic, snapshot: str, target: Path, *more: Any) -> None:
+        original(self, snapshot, target, *more)
+        flip(next(target.rglob("manifest.json")))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Restic, "restore", restore)
+        assert site.proven_again() == 31, site.said
+    assert site.states() == ["bad"]
+    assert site.proven_again() == 0, site.said
+    assert site.states() == ["good"]
+
+
+def test_a_drill_that_finds_its_store_away_takes_nothing_back(site: NightSite) -> None:
+    assert site.night() == 0
+    identifier = site.backups()[0].id
+    store = site.folder / "store"
+    restic = site.repository()
+    restic.rename(restic.with_name("aside"))
+    assert site.proven_again(identifier) == 26, site.said
+    restic.with_name("aside").rename(restic)
+    store.rename(site.folder / "elsewhere")
+    assert site.proven_again(identifier) == 26, site.said
+    (site.folder / "elsewhere").rename(store)
     assert site.states() == ["good"]
 
 

@@ -186,7 +186,7 @@ def test_only_what_is_asked_for_is_restored(rig: Rig, tmp_path: Path) -> None:
     restic.restore(snapshot.id, tmp_path / "out", wanted)
     restored = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert restored == {"c [1]*.txt", "empty"}
-    with pytest.raises(RestoreFailed, match="has no /nowhere"):
+    with pytest.raises(Damaged, match="has no /nowhere"):
         restic.restore(snapshot.id, tmp_path / "out2", ["/nowhere"])
 
 

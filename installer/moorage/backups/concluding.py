@@ -7,13 +7,15 @@ from pathlib import Path
 
 from moorage.backups import heartbeat, metrics, physical_night, pruning
 from moorage.backups.drilling import DrillResult, read_result
-from moorage.backups.failures import BackupError, RowsDiffer, Unfinished
+from moorage.backups.failures import BackupError, Damaged, RowsDiffer, Tampered, Unfinished
 from moorage.backups.job_context import Job
 from moorage.backups.records import Verdict, timestamp
 from moorage.backups.workplace import Failure, Night, failure_of
 
 # Reasons that say nothing about the backup itself: it stays unproven, and another drill may prove it.
 _ABOUT_THE_DRILL = (Unfinished.exit_status,)
+# Reasons that say something about one store's copy only: what lies in the others may be whole.
+_ABOUT_THE_COPY = (Tampered.exit_status, Damaged.exit_status)
 
 
 def conclude(job: Job) -> int:
@@ -37,7 +39,7 @@ def conclude(job: Job) -> int:
 def _concluded(job: Job, night: Night) -> Night:
     """The night with its verdict in every store that has the backup; a failure of the drill becomes the night's."""
     if night.failure is not None:
-        return night
+        return _fetched_in_vain(job, night, night.failure)
     if night.phase == "take":
         error = Unfinished(
             "the backup was cut off while it was made: killed, out of memory, or the server restarted",
@@ -55,6 +57,13 @@ def _concluded(job: Job, night: Night) -> Night:
     return night
 
 
+def _fetched_in_vain(job: Job, night: Night, failure: Failure) -> Night:
+    """What came back damaged is bad, also when an earlier drill had called it good; any other reason says nothing of it."""
+    if not night.drill_store or failure.exit_status not in _ABOUT_THE_COPY:
+        return night
+    return _spread(job, night, _verdict(job, night, DrillResult(night.id, (), 0.0), failure))
+
+
 def _verdict(job: Job, night: Night, result: DrillResult, failure: Failure | None) -> Verdict:
     return Verdict(
         id=night.id,
@@ -69,9 +78,11 @@ def _verdict(job: Job, night: Night, result: DrillResult, failure: Failure | Non
 
 
 def _spread(job: Job, night: Night, verdict: Verdict) -> Night:
+    """Into every store that has the backup; of a damaged copy only into its own."""
+    is_of_copy = verdict.exit_status in _ABOUT_THE_COPY
     outcomes = []
     for outcome in night.stores:
-        if outcome.snapshot:
+        if outcome.snapshot and (outcome.name == verdict.drilled_store or not is_of_copy):
             try:
                 job.open(job.plan.store(outcome.name)).catalogue.add_verdict(verdict)
             except (BackupError, OSError) as error:

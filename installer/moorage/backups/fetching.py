@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from moorage.backups import physical_night
-from moorage.backups.failures import BackupError, Damaged, NoSuchBackup, RestoreFailed
+from moorage.backups.failures import BackupError, Damaged, NoSuchBackup
 from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
 from moorage.backups.plan import VOLUMES_FOLDER
@@ -62,7 +62,7 @@ def record_of(opened: OpenStore, identifier: str) -> Record:
 def fetch(job: Job, opened: OpenStore, record: Record, target: Path, *, with_samples: bool) -> Manifest:
     """The dump of a backup below `target`: `dump/`, with samples `samples/<volume>/…`. Gives its verified manifest.
 
-    Raises Tampered when the manifest is not the signed one, RestoreFailed when something is not there.
+    Raises Tampered when the manifest is not the signed one, Damaged when something is not there.
     """
     raw = target / "restored"
     shutil.rmtree(target, ignore_errors=True)
@@ -86,7 +86,7 @@ def read_verified(job: Job, folder: Path, record: Record) -> Manifest:
     try:
         content = (folder / MANIFEST_FILE).read_bytes()
     except OSError:
-        raise RestoreFailed(f"{record.id}: the store gave no manifest back") from None
+        raise Damaged(f"{record.id}: the store gave no manifest back") from None
     data = verified(content, job.signature_key(), f"the manifest of {record.id}")
     if hashlib.sha256(content).hexdigest() != record.manifest_sha256 or data.get("id") != record.id:
         raise Damaged(f"{record.id}: the manifest in the store is not the one of its record")
@@ -95,7 +95,7 @@ def read_verified(job: Job, folder: Path, record: Record) -> Manifest:
 
 def _move(source: Path, target: Path, record: Record) -> None:
     if not source.is_dir():
-        raise RestoreFailed(f"{record.id}: the store gave no dump back")
+        raise Damaged(f"{record.id}: the store gave no dump back")
     source.rename(target)
 
 

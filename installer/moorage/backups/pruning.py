@@ -102,4 +102,5 @@ def _age(backup: StoredBackup) -> BackupAge:
     record = backup.record
     if record is None:
         return BackupAge(backup.id, 0, None, backup.state)
-    return BackupAge(backup.id, record.sequence, parse_timestamp(record.taken), backup.state)
+    judged = parse_timestamp(backup.verdict.at) if backup.verdict else None
+    return BackupAge(backup.id, record.sequence, parse_timestamp(record.taken), backup.state, judged)

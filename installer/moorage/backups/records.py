@@ -159,9 +159,11 @@ def read_verdict(data: dict[str, Any]) -> Verdict:
     known = _of_schema(data, "verdict")
     try:
         checks = tuple(CheckResult(**item) for item in known.pop("checks"))
-        return Verdict(**known, checks=checks)
-    except (TypeError, KeyError) as error:
+        verdict = Verdict(**known, checks=checks)
+        parse_timestamp(verdict.at)
+    except (TypeError, KeyError, ValueError) as error:
         raise Tampered(f"a verdict has another shape than schema {SCHEMA}: {type(error).__name__}") from None
+    return verdict
 
 
 def _of_schema(data: dict[str, Any], what: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def fetch_again(job: Job, identifier: str, store: str = "") -> Night:
         try:
             return fetching.fetch_for_drill(job, night)
         except BaseException as error:
-            job.workplace.write(replace(night, failure=failure_of(error)))
+            job.workplace.write(replace(job.workplace.night() or night, failure=failure_of(error)))
             raise
 
 

@@ -186,7 +186,8 @@ class Restic:
     ) -> None:
         """Bring a snapshot, or the paths in `includes`, back below `target`, as whole paths.
 
-        Raises RestoreFailed or what the store gives as reason; also when restic ends well but something is missing.
+        Raises Damaged when the store lacks something, RestoreFailed or what the store gives as reason; also when restic
+        ends well.
         """
         chosen = [word for path in includes for word in ("--include", _literally(path))]
         watch = Watch(progress, None, self._linger_seconds())
@@ -199,7 +200,7 @@ class Restic:
     def _must_be_restored(self, snapshot: str, target: Path, paths: Sequence[str]) -> None:
         for path in paths:
             if not os.path.lexists(Path(str(target) + path)):
-                raise RestoreFailed(f"snapshot {snapshot[:8]} has no {path}, or restic did not restore it")
+                raise Damaged(f"store `{self._store.plan.name}`: snapshot {snapshot[:8]} has no {path}")
         # One listing for all: each one asks a store far away several questions.
         for path, size in self.files(snapshot, *paths):
             restored = Path(str(target) + path)

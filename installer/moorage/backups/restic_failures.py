@@ -34,6 +34,11 @@ _DAMAGE = (
     "is damaged",
     "truncated",
 )
+# What restic looked for in the repository is not there, though the store answers.
+_MISSING = re.compile(
+    r"no matching id found|(?:<(?:data|index|snapshot)/[0-9a-f]+>|/restic/(?:data|index|snapshots)/[0-9a-f/]+)[^\n]*"
+    r"(?:no such file or directory|does not exist|nosuchkey)"
+)
 _FULL = ("no space left on device", "disk quota exceeded", "quotaexceeded", "storagefull", "insufficientstorage")
 _REFUSED = (
     "access denied",
@@ -72,7 +77,7 @@ def failure_of(store: Store, action: str, outcome: Outcome) -> BackupError:
 
 def _by_words(store: Store, what: str, said: str, outcome: Outcome) -> BackupError:
     lower = said.lower()
-    if any(word in lower for word in _DAMAGE):
+    if any(word in lower for word in _DAMAGE) or _MISSING.search(lower):
         return damaged(store, said)
     if any(word in lower for word in _REFUSED):
         locks = (

@@ -31,12 +31,13 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class BackupAge:
-    """What the decision needs of a backup. `taken` is None when its record can't be read."""
+    """What the decision needs of a backup. `taken` is None when its record can't be read, `judged` without a verdict."""
 
     id: str
     sequence: int
     taken: datetime | None
     state: State
+    judged: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def _of_no_use(item: BackupAge, good: Sequence[BackupAge], ordered: Sequence[Bac
     if not good or good[0].sequence < item.sequence:
         return Decision(item.id, True, f"{word}; no newer good one is there")
     alike = [other for other in ordered if other.state in ("bad", "unproven") and other.taken is not None]
-    if now - item.taken < timedelta(days=_FAILED_DAYS) and alike.index(item) < _FAILED_KEPT:
+    since = max(item.taken, item.judged or item.taken)
+    if now - since < timedelta(days=_FAILED_DAYS) and alike.index(item) < _FAILED_KEPT:
         return Decision(item.id, True, f"{word}; kept for a look")
     return Decision(item.id, False, f"{word}, and newer good ones are there")
 

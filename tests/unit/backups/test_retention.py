@@ -70,6 +70,13 @@ def test_failed_ones_go_when_newer_good_ones_are_there() -> None:
     assert reason([*old, *good], "unproven3") == "was never proven, and newer good ones are there"
 
 
+def test_one_that_was_found_damaged_later_stays_for_a_look_as_long_as_any() -> None:
+    old = BackupAge("old", 1, NOW - timedelta(days=90), "bad", judged=NOW - timedelta(days=1))
+    assert "old" in kept([old, *nights(3, first=2)])
+    long_ago = BackupAge("old", 1, NOW - timedelta(days=90), "bad", judged=NOW - timedelta(days=8))
+    assert "old" not in kept([long_ago, *nights(3, first=2)])
+
+
 def test_a_gap_in_the_schedule_removes_nothing() -> None:
     old = nights(7, newest=NOW - timedelta(days=300))
     assert kept([*old, *nights(1, first=8)]) == [f"good{number}" for number in range(8, 1, -1)]
