@@ -163,6 +163,22 @@ def test_a_drill_that_finds_damage_takes_the_good_word_back_of_that_copy_only(tw
         newest_good(two.opened("second"))
 
 
+def test_stores_take_turns_and_what_each_gave_back_itself_is_told_and_kept(two: NightSite) -> None:
+    first, second = (replace(store, retention=RetentionPolicy(1, 0, 0, 1)) for store in two.plan.stores)
+    two.plan = replace(two.plan, stores=(first, second))
+    for _ in range(4):
+        assert two.night() == 0, two.said
+    drilled = [backup.verdict.drilled_store for backup in two.backups("second") if backup.verdict]
+    # Only the newest would stay; the one of the second night is the last that the second store gave back.
+    assert drilled == ["first", "second"]
+    assert len(two.backups("first")) == 1
+    health = {store.name: store for store in metrics.measure(two.job(), None).stores}
+    assert (health["second"].proven_in, health["second"].last_read_back) == ("first", "2026-11-04T03:30:00Z")
+    assert health["first"].last_read_back == "2026-11-06T03:30:00Z"
+    newest = {row["store"]: row for row in listing.listed(two.job())[:2]}
+    assert {store: row["proven_in"] for store, row in newest.items()} == {"first": "first", "second": "first"}
+
+
 def test_a_dump_that_came_back_changed_says_nothing_of_the_other_stores_copy(two: NightSite) -> None:
     assert two.night(lambda: flip(biggest(two.fetched() / "dump"))) == 32, two.said
     assert sorted([*two.states("first"), *two.states("second")]) == ["bad", "unproven"]
@@ -415,11 +431,14 @@ def test_databases_that_the_configuration_does_not_name_are_in_it_too(
     execute(database, "by hand", "CREATE TABLE x AS SELECT 1 AS y")
     execute(database, "postgres", "CREATE TABLE public.y AS SELECT generate_series(1, 7) AS z")
     execute(database, "postgres", "ALTER DATABASE closed ALLOW_CONNECTIONS false")
+    with connect(database, "notes") as connection:
+        # Other tests write, too.
+        (rows,) = connection.execute("SELECT count(*) FROM public.notes").fetchone() or ()
     try:
         assert site.night() == 0, site.said
         record = site.backups()[0].record
         assert record is not None
-        assert record.databases == (("notes", 1, 3000), ("by hand", 1, 1), ("postgres", 1, 7))
+        assert record.databases == (("notes", 1, rows), ("by hand", 1, 1), ("postgres", 1, 7))
     finally:
         execute(database, "postgres", "DROP TABLE public.y")
         for name in names:
@@ -427,7 +446,7 @@ def test_databases_that_the_configuration_does_not_name_are_in_it_too(
     assert site.night() == 0, site.said
     record = site.backups()[0].record
     assert record is not None
-    assert record.databases == (("notes", 1, 3000),)
+    assert record.databases == (("notes", 1, rows),)
 
 
 def test_a_table_that_is_gone_from_the_dump_is_noticed(site: NightSite, database: DatabasePlan) -> None:

@@ -126,7 +126,7 @@ def _tell(job: Job, night: Night, failure: Failure | None) -> None:
     if failure is not None:
         job.report.failure(failure.reason, failure.hint, failure.exit_status)
         return
-    job.report.done(f"{night.id} is good: it was restored and compared")
+    job.report.done(f"{night.id} is good: it was restored from store {night.drill_store} and compared")
     if job.plan.heartbeat_url_file:
         problem = heartbeat.call(Path(job.plan.heartbeat_url_file))
         if problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +21,15 @@ from moorage.durable import replace_file
 
 # The drill works as this user: the one of the public Postgres image.
 DRILL_USER = 999
-_SUNDAY = 6
+_NIGHTS = 7
 
 
 def fetch_for_drill(job: Job, night: Night) -> Night:
     """Restore tonight's backup from one of its stores into the drill's folder, which the drill's user then owns.
 
-    The first store of the plan that has it, the last one on Sundays: a store far away is proven weekly.
+    What one store gives back says nothing of the others' disks, so each has its turn: see `store_to_drill`.
     """
-    names = night.published
-    name = names[-1] if job.now().weekday() == _SUNDAY else names[0]
+    name = store_to_drill([store.name for store in job.plan.stores], night)
     night = job.workplace.write(replace(night, drill_store=name))
     opened = job.open(job.plan.store(name))
     record = record_of(opened, night.id)
@@ -45,6 +45,18 @@ def fetch_for_drill(job: Job, night: Night) -> Night:
     if (folder / physical_night.FOLDER).is_dir():
         _give_to_drill(folder / physical_night.FOLDER)
     return job.workplace.write(replace(night, phase="drill"))
+
+
+def store_to_drill(names: Sequence[str], night: Night) -> str:
+    """Of seven nights each store of the plan gets one, and the first, which is the nearest, those that are left.
+
+    The sequence decides, not the calendar: a week of failed nights skips nobody. The first that has the backup steps in
+    where the one whose turn it is has not.
+    """
+    sequence = max(store.sequence for store in night.stores if store.snapshot)
+    turn = (sequence - 1) % max(_NIGHTS, len(names))
+    name = names[turn] if turn < len(names) else names[0]
+    return name if name in night.published else night.published[0]
 
 
 def record_of(opened: OpenStore, identifier: str) -> Record:

@@ -14,13 +14,16 @@ from moorage.words import abridged, plural
 # A size that is this far from the median of the last seven tells of a table that is gone, or of one that grows wild.
 _TOO_SMALL, _TOO_LARGE = 0.5, 2.0
 _DAYS_UNTIL_FULL = 14
+# Each store has its turn once in seven nights.
+_DAYS_UNREAD = 14
 
 
 @dataclass(frozen=True)
 class StoreHealth:
     """One store: counts, the newest good backup, its size against the median of those before; bytes, days by growth.
 
-    `unexplained` are the backups whose data is there and that no record tells of.
+    `last_proven` is when the newest good one was proven, by what store `proven_in` gave back; `last_read_back` is when
+    this store itself last gave a backup back whole. `unexplained` are the backups whose data is there and that no record tells of.
     """
 
     name: str
@@ -32,6 +35,9 @@ class StoreHealth:
     last_good: str = ""
     last_proven: str = ""
     restore_seconds: float = 0.0
+    proven_in: str = ""
+    last_read_back: str = ""
+    newest_sequence: int = 0
     bytes: int = 0
     median_bytes: int = 0
     free_bytes: int | None = None
@@ -157,6 +163,7 @@ def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime, *, is_new
         yield HealthFinding(
             store.name, text, "`moorage backup run` makes one now and shows why it fails", is_failure=True
         )
+    yield from _unread(store, now)
     yield from _sizes(store)
     if store.unreadable:
         text = f"store {store.name} has {store.unreadable} entries that can't be read"
@@ -167,6 +174,19 @@ def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime, *, is_new
             f"{abridged(store.unexplained, 3)}"
         )
         fix = "did a lifecycle rule or somebody remove `backups/*.json` there? The data stays: `backups/RESTORE.md`"
+        yield HealthFinding(store.name, text, fix, is_failure=False)
+
+
+def _unread(store: StoreHealth, now: datetime) -> Iterator[HealthFinding]:
+    """That backups lie in a store which nobody has read for long: good is then only what other stores gave back."""
+    fix = f"`moorage backup drill --store {store.name}` reads it back now"
+    if store.last_read_back:
+        days = age_hours(store.last_read_back, now) / 24
+        if days > _DAYS_UNREAD:
+            text = f"store {store.name} itself was last read back whole {days:.0f} days ago"
+            yield HealthFinding(store.name, text, fix, is_failure=False)
+    elif store.newest_sequence > _DAYS_UNREAD:
+        text = f"store {store.name} itself was never read back whole"
         yield HealthFinding(store.name, text, fix, is_failure=False)
 
 

@@ -97,6 +97,7 @@ def _row(store: str, backup: StoredBackup, decision: Decision) -> dict[str, Any]
         "files": sum(volume.files for volume in record.volumes) if record else 0,
         "restore_seconds": verdict.restore_seconds if verdict else None,
         "proven": verdict.at if verdict and verdict.good else "",
+        "proven_in": verdict.drilled_store if verdict and verdict.good else "",
         "reason": verdict.reason if verdict and not verdict.good else backup.problem,
         "keep": decision.keep,
         "why": decision.reason,

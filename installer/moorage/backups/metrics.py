@@ -105,6 +105,7 @@ def _seconds(moment: str) -> float | None:
 _GAUGES: dict[str, Any] = {
     "last_good_timestamp_seconds": lambda store: _seconds(store.last_good),
     "last_proven_timestamp_seconds": lambda store: _seconds(store.last_proven),
+    "last_read_back_timestamp_seconds": lambda store: _seconds(store.last_read_back),
     "restore_seconds": lambda store: store.restore_seconds if store.last_proven else None,
     "good_count": lambda store: store.good,
     "bytes": lambda store: store.bytes if store.last_good else None,
@@ -135,6 +136,7 @@ def _of_backups(name: str, backups: tuple[StoredBackup, ...], free: int | None) 
     good = [item for item in backups if item.state == "good" and item.record is not None]
     records = [item.record for item in good if item.record is not None]
     verdict = good[0].verdict if good else None
+    read_back = [item.verdict.at for item in good if item.verdict and item.verdict.drilled_store == name]
     earlier = sorted(record.bytes for record in records[1 : _OFTEN + 1])
     return StoreHealth(
         name=name,
@@ -145,6 +147,9 @@ def _of_backups(name: str, backups: tuple[StoredBackup, ...], free: int | None) 
         last_good=records[0].taken if records else "",
         last_proven=verdict.at if verdict else "",
         restore_seconds=verdict.restore_seconds if verdict else 0.0,
+        proven_in=verdict.drilled_store if verdict else "",
+        last_read_back=max(read_back, default=""),
+        newest_sequence=max((item.record.sequence for item in backups if item.record), default=0),
         bytes=records[0].bytes if records else 0,
         median_bytes=earlier[len(earlier) // 2] if earlier else 0,
         free_bytes=free,

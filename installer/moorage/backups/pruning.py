@@ -33,7 +33,7 @@ class PruningPlan:
 
 def decisions(job: Job, opened: OpenStore, backups: Sequence[StoredBackup]) -> tuple[Decision, ...]:
     """What retention says of a store's backups, the newest first."""
-    return decide([_age(backup) for backup in backups], opened.plan.retention, job.now())
+    return decide([_age(backup, opened.plan.name) for backup in backups], opened.plan.retention, job.now())
 
 
 def plan_of(job: Job, opened: OpenStore) -> PruningPlan:
@@ -98,9 +98,16 @@ def told(unexplained: Sequence[str]) -> str:
     )
 
 
-def _age(backup: StoredBackup) -> BackupAge:
+def _age(backup: StoredBackup, store: str) -> BackupAge:
     record = backup.record
     if record is None:
         return BackupAge(backup.id, 0, None, backup.state)
-    judged = parse_timestamp(backup.verdict.at) if backup.verdict else None
-    return BackupAge(backup.id, record.sequence, parse_timestamp(record.taken), backup.state, judged)
+    verdict = backup.verdict
+    return BackupAge(
+        backup.id,
+        record.sequence,
+        parse_timestamp(record.taken),
+        backup.state,
+        judged=parse_timestamp(verdict.at) if verdict else None,
+        is_proven_here=verdict is not None and verdict.drilled_store == store,
+    )

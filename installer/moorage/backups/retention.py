@@ -31,13 +31,17 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class BackupAge:
-    """What the decision needs of a backup. `taken` is None when its record can't be read, `judged` without a verdict."""
+    """What the decision needs of a backup. `taken` is None when its record can't be read, `judged` without a verdict.
+
+    `is_proven_here` says that its good verdict is about what this very store gave back.
+    """
 
     id: str
     sequence: int
     taken: datetime | None
     state: State
     judged: datetime | None = None
+    is_proven_here: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,9 @@ def _reasons(good: Sequence[BackupAge], policy: RetentionPolicy) -> dict[str, li
     found: dict[str, list[str]] = {}
     if good:
         found[good[0].id] = ["the newest good one"]
+    read_back = next((item for item in good if item.is_proven_here), None)
+    if read_back and read_back.id not in found:
+        found[read_back.id] = ["the newest that was read back from this very store"]
     spans: tuple[tuple[str, int, Callable[[datetime], object]], ...] = (
         ("day", policy.daily, lambda taken: taken.date()),
         ("week", policy.weekly, lambda taken: taken.isocalendar()[:2]),

@@ -195,7 +195,7 @@ def _into_store(
         volumes=found,
         warnings=manifest.warnings,
     )
-    return StoreOutcome(plan.name, snapshot.id), (opened, record)
+    return StoreOutcome(plan.name, snapshot.id, sequence=sequence), (opened, record)
 
 
 def _paths(job: Job, night: Night) -> list[str]:

@@ -32,11 +32,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class StoreOutcome:
-    """What one store got tonight: restic's snapshot, or why not."""
+    """What one store got tonight: restic's snapshot and the record's sequence there, or why not."""
 
     name: str
     snapshot: str = ""
     failure: Failure | None = None
+    sequence: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Workplace:
         try:
             failure = data.pop("failure")
             stores = tuple(
-                StoreOutcome(item["name"], item["snapshot"], _failure(item["failure"])) for item in data.pop("stores")
+                StoreOutcome(**{**item, "failure": _failure(item["failure"])}) for item in data.pop("stores")
             )
             physical = tuple((store, label) for store, label in data.pop("physical"))
             later = _failure(data.pop("physical_failure"))

@@ -153,13 +153,18 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["id"],
         row["store"],
-        row["state"],
+        _state(row["state"], row["store"], row["proven_in"]),
         f"{row['rows']}",
         f"{row['files']}",
         human_size(row["bytes"]),
         "" if seconds is None else f"{seconds:.1f} s",
         row["why"] if row["keep"] else f"goes: {row['why']}",
     )
+
+
+def _state(state: str, store: str, proven_in: str) -> str:
+    """Which store gave back what was proven, where it was another one."""
+    return f"{state} (proven in store {proven_in})" if state == "good" and proven_in != store else state
 
 
 def _reach(row: dict[str, Any]) -> str:
@@ -171,7 +176,8 @@ def _reach(row: dict[str, Any]) -> str:
 
 def _show(item: dict[str, Any], console: Console) -> None:
     record, verdict = item["record"], item["verdict"]
-    console.line(f"{record['id'] if record else '?'} in store {item['store']}: {item['state']}")
+    state = _state(item["state"], item["store"], verdict["drilled_store"] if verdict else "")
+    console.line(f"{record['id'] if record else '?'} in store {item['store']}: {state}")
     if item["problem"]:
         console.line(f"  problem    {item['problem']}")
     if record:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from moorage.backups.health import Health, HealthFinding, judge, none_yet, read_health
+from moorage.backups.health import Health, HealthFinding, StoreHealth, judge, none_yet, read_health
 from moorage.backups.plan import PLAN_FILE, read_plan
 from moorage.console import Console
 from moorage.errors import MoorageError
@@ -49,9 +49,8 @@ def show(found: BackupHealth | None, console: Console) -> None:
         return
     for store in found.health.stores if found.health else ():
         if store.last_good and not any(item.store == store.name and item.is_failure for item in found.findings):
-            proven = f"restored and compared in {store.restore_seconds:.0f} s"
             console.success(
-                f"backup of {store.last_good} in store {store.name}, {proven} ({plural(store.good, 'good one')})"
+                f"backup of {store.last_good} in store {store.name}, {_proven(store)} ({plural(store.good, 'good one')})"
             )
     for log in found.health.logs if found.health else ():
         if log.reaches_from and not any(item.store == log.store and item.is_failure for item in found.findings):
@@ -59,6 +58,14 @@ def show(found: BackupHealth | None, console: Console) -> None:
     for finding in found.findings:
         (console.failure if finding.is_failure else console.warning)(finding.text)
         console.detail(f"→ {finding.fix}")
+
+
+def _proven(store: StoreHealth) -> str:
+    done = f"restored and compared in {store.restore_seconds:.0f} s"
+    if store.proven_in == store.name:
+        return done
+    own = f"last read back itself {store.last_read_back}" if store.last_read_back else "not yet read back itself"
+    return f"{done} from store {store.proven_in}; {own}"
 
 
 def look(place: Place, now: datetime | None = None, log: Sequence[HealthFinding] = ()) -> BackupHealth | None:

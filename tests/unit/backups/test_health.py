@@ -44,11 +44,27 @@ def test_all_is_well() -> None:
             "store local is full in about 5 days: 10 GiB are free",
             False,
         ),
+        (
+            {"last_read_back": "2026-11-02T03:30:00Z", "newest_sequence": 99},
+            "store local itself was last read back whole 20 days ago",
+            False,
+        ),
+        ({"last_read_back": "", "newest_sequence": 15}, "store local itself was never read back whole", False),
+        (
+            {"unexplained": ("20261120T033000Z-7f3a91",)},
+            "store local has the data of 1 backup but no record of it: 20261120T033000Z-7f3a91",
+            False,
+        ),
         ({"unreadable": 2}, "store local has 2 entries that can't be read", False),
     ],
 )
 def test_what_is_told(change: dict[str, object], text: str, is_failure: bool) -> None:
     assert found(replace(STORE, **change)) == [(text, is_failure)]  # type: ignore[arg-type]
+
+
+def test_a_store_that_has_not_had_its_turn_yet_is_no_finding() -> None:
+    assert found(replace(STORE, last_read_back="", newest_sequence=14)) == []
+    assert found(replace(STORE, last_read_back="2026-11-09T03:30:00Z", newest_sequence=99)) == []
 
 
 def test_a_failed_night_is_told_and_age_decides() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from hypothesis import given
@@ -75,6 +76,16 @@ def test_one_that_was_found_damaged_later_stays_for_a_look_as_long_as_any() -> N
     assert "old" in kept([old, *nights(3, first=2)])
     long_ago = BackupAge("old", 1, NOW - timedelta(days=90), "bad", judged=NOW - timedelta(days=8))
     assert "old" not in kept([long_ago, *nights(3, first=2)])
+
+
+def test_the_newest_that_this_very_store_gave_back_stays_however_old_it_is() -> None:
+    history = nights(20)
+    history[2] = replace(history[2], is_proven_here=True)
+    policy = RetentionPolicy(3, 0, 0, 1)
+    assert kept(history, policy) == ["good20", "good19", "good18", "good3"]
+    assert reason(history, "good3", policy) == "the newest that was read back from this very store"
+    history[18] = replace(history[18], is_proven_here=True)
+    assert kept(history, policy) == ["good20", "good19", "good18"]
 
 
 def test_a_gap_in_the_schedule_removes_nothing() -> None:
