@@ -20,7 +20,8 @@ import pytest
 from moorage.backups import listing, metrics, pruning
 from moorage.backups.failures import NoSuchBackup
 from moorage.backups.fetching import newest_good
-from moorage.backups.plan import AssertionPlan, DatabasePlan, StorePlan
+from moorage.backups.physical.pgbackrest import PgBackRest
+from moorage.backups.plan import AssertionPlan, DatabasePlan, PhysicalPlan, StorePlan
 from moorage.backups.postgres.connections import connect
 from moorage.backups.retention import RetentionPolicy
 from moorage.recovery_key import make_recovery_key
@@ -304,6 +305,48 @@ def test_two_servers_do_not_write_to_one_store(site: NightSite, tmp_path: Path) 
     assert site.night() == 29
     assert "--take-over" in site.hints[0]
     assert [backup.state for backup in site.backups()] == ["good"] * 4
+
+
+def no_folder(site: NightSite, patch: pytest.MonkeyPatch) -> None:
+    (site.folder / "file").write_text("no folder")
+    assert site.plan.physical is not None
+    site.plan = replace(
+        site.plan, physical=replace(site.plan.physical, folder=str(site.folder / "file" / "pgbackrest"))
+    )
+
+
+def no_disk(site: NightSite, patch: pytest.MonkeyPatch) -> None:
+    def check(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error", "/stores/disk")
+
+    patch.setattr(PgBackRest, "check", check)
+
+
+def no_answer(site: NightSite, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PgBackRest, "check", lambda _, connection, **__: connection.execute("SELECT 1/0"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        (no_folder, 20, "pgbackrest can't be written: Not a directory"),
+        (no_disk, 20, "/stores/disk: Input/output error"),
+        (no_answer, 24, "the database broke off: division by zero"),
+    ],
+)
+def test_whatever_fails_on_the_way_to_a_moment_the_dump_is_proven(
+    site: NightSite, monkeypatch: pytest.MonkeyPatch, fault: Any, status: int, words: str
+) -> None:
+    site.plan = replace(site.plan, physical=PhysicalPlan("notes", str(site.folder / "none.conf"), ("disk",)))
+    with monkeypatch.context() as patch:
+        fault(site, patch)
+        assert site.night() == status, site.said
+        night = site.job().workplace.night()
+    assert night is not None
+    assert night.failure is None
+    assert night.physical_failure is not None
+    assert words in night.physical_failure.reason
+    assert site.states() == ["good"]
 
 
 def test_two_jobs_at_once_do_not_meet(site: NightSite) -> None:

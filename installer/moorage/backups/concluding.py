@@ -11,6 +11,7 @@ from moorage.backups.failures import BackupError, Damaged, RowsDiffer, Tampered,
 from moorage.backups.job_context import Job
 from moorage.backups.records import Verdict, timestamp
 from moorage.backups.workplace import Failure, Night, failure_of
+from moorage.errors import MoorageError
 
 # Reasons that say nothing about the backup itself: it stays unproven, and another drill may prove it.
 _ABOUT_THE_DRILL = (Unfinished.exit_status,)
@@ -85,7 +86,7 @@ def _spread(job: Job, night: Night, verdict: Verdict) -> Night:
         if outcome.snapshot and (outcome.name == verdict.drilled_store or not is_of_copy):
             try:
                 job.open(job.plan.store(outcome.name)).catalogue.add_verdict(verdict)
-            except (BackupError, OSError) as error:
+            except (MoorageError, OSError) as error:
                 outcome = replace(outcome, failure=outcome.failure or failure_of(error))
                 job.report.warning(f"store {outcome.name} did not take the verdict")
         outcomes.append(outcome)
@@ -99,7 +100,7 @@ def _prune(job: Job, night: Night) -> Night:
         if outcome.snapshot and outcome.failure is None:
             try:
                 pruning.prune(job, job.open(job.plan.store(outcome.name)))
-            except (BackupError, OSError) as error:
+            except (MoorageError, OSError) as error:
                 outcome = replace(outcome, failure=failure_of(error))
                 job.report.warning(f"store {outcome.name} could not be pruned")
         outcomes.append(outcome)
@@ -112,7 +113,7 @@ def _expire(job: Job, night: Night) -> Night:
         return night
     try:
         physical_night.expire(job)
-    except (BackupError, OSError) as error:
+    except Exception as error:  # whatever it is, the night goes on to its end
         job.report.warning("the physical backups could not be pruned")
         return replace(night, physical_failure=failure_of(error))
     return night

@@ -167,7 +167,7 @@ def _physical_failure(plan: BackupPlan, folder: Path, checks: _Checks, report: R
     own = _Checks(report)
     try:
         _prove_physical(plan.database, folder, own, report)
-    except (BackupError, OSError) as error:
+    except Exception as error:  # whatever it is, the dump is proven
         found = failure_of(error)
         report.warning(f"point-in-time recovery: {found.reason}")
         return found

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from moorage.backups import pruning
-from moorage.backups.failures import BackupError
 from moorage.backups.health import Health, LogHealth, StoreHealth
 from moorage.backups.job_context import Job
 from moorage.backups.physical.pgbackrest import PgBackRest
 from moorage.backups.postgres.connections import connect
 from moorage.backups.records import StoredBackup, parse_timestamp, timestamp
-from moorage.backups.workplace import Night
+from moorage.backups.workplace import Night, failure_of
 from moorage.durable import replace_file, sync_folder
+from moorage.errors import MoorageError
 
 PROMETHEUS_FILE = "moorage.prom"
 STATUS_FILE = "status.json"
@@ -47,8 +47,8 @@ def _log(job: Job, store: str) -> LogHealth:
         with connect(database, database.maintenance) as connection:
             found = engine.health(store, connection, job.now())
         reach = engine.reach(store)
-    except BackupError as error:
-        return LogHealth(store, error=error.message)
+    except Exception as error:  # whatever it is, the other numbers are written
+        return LogHealth(store, error=failure_of(error).reason)
     days = found.days_until_full
     return LogHealth(
         store=store,
@@ -128,8 +128,8 @@ def _store(job: Job, name: str) -> StoreHealth:
         opened = job.open(job.plan.store(name))
         plan = pruning.plan_of(job, opened)
         return replace(_of_backups(name, plan.backups, opened.store.free_bytes()), unexplained=plan.unexplained)
-    except BackupError as error:
-        return StoreHealth(name, error=error.message)
+    except (MoorageError, OSError) as error:
+        return StoreHealth(name, error=failure_of(error).reason)
 
 
 def _of_backups(name: str, backups: tuple[StoredBackup, ...], free: int | None) -> StoreHealth:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from moorage.backups.failures import BackupError
 from moorage.backups.job_context import Job
 from moorage.backups.physical.commands import give_to_owner
 from moorage.backups.physical.engine import PhysicalBackup, RecoveryMark
@@ -70,19 +69,29 @@ def take(job: Job, night: Night) -> Night:
     plan, database = job.plan.physical, job.plan.database
     if plan is None or database is None:
         return night
-    engine = PgBackRest(job.plan)
     try:
-        prepare(job)
-        with connect(database, database.maintenance) as connection:
-            made = []
-            for store in plan.stores:
-                job.report.step(f"backing the cluster up into {store}")
-                made.append(engine.backup(store, job.now()))
-                job.report.done(f"{made[-1].kind} backup {made[-1].label}: {made[-1].added_bytes} bytes new")
-            mark = engine.mark(plan.stores[0], connection)
-    except BackupError as error:
-        job.report.warning(f"point-in-time recovery: {error.message}")
-        return job.workplace.write(replace(night, physical_failure=failure_of(error)))
+        return _taken(job, night, plan, database)
+    # Whatever it is: the dump is there, and its drill must not miss its turn.
+    except Exception as error:
+        return _failed(job, night, error)
+
+
+def _failed(job: Job, night: Night, error: Exception) -> Night:
+    failure = failure_of(error)
+    job.report.warning(f"point-in-time recovery: {failure.reason}")
+    return job.workplace.write(replace(night, physical_failure=failure))
+
+
+def _taken(job: Job, night: Night, plan: PhysicalPlan, database: DatabasePlan) -> Night:
+    engine = PgBackRest(job.plan)
+    prepare(job)
+    with connect(database, database.maintenance) as connection:
+        made = []
+        for store in plan.stores:
+            job.report.step(f"backing the cluster up into {store}")
+            made.append(engine.backup(store, job.now()))
+            job.report.done(f"{made[-1].kind} backup {made[-1].label}: {made[-1].added_bytes} bytes new")
+        mark = engine.mark(plan.stores[0], connection)
     return job.workplace.write(
         replace(
             night,
@@ -103,11 +112,10 @@ def fetch(job: Job, night: Night, folder: Path) -> Night:
     mark = RecoveryMark(datetime.fromisoformat(night.mark_at), night.mark_wal, night.mark_segment_bytes)
     try:
         PgBackRest(job.plan).fetch(store, folder / FOLDER, label, mark)
-    except BackupError as error:
-        job.report.warning(f"point-in-time recovery: {error.message}")
+        (folder / LABEL_FILE).write_text(f"{label}\n", encoding="utf-8")
+    except Exception as error:
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
-        return job.workplace.write(replace(night, physical_failure=failure_of(error)))
-    (folder / LABEL_FILE).write_text(f"{label}\n", encoding="utf-8")
+        return _failed(job, night, error)
     return night
 
 

@@ -30,6 +30,7 @@ from moorage.backups.records import Record, VolumeFacts, new_id, timestamp
 from moorage.backups.signing import signed
 from moorage.backups.workplace import Night, StoreOutcome, failure_of
 from moorage.durable import replace_file
+from moorage.errors import MoorageError
 from moorage.quantities import human_size
 from moorage.words import plural
 
@@ -147,13 +148,13 @@ def _publish(job: Job, night: Night, manifest: Manifest, digest: str, needed: Ro
             opened.catalogue.add_record(replace(record, samples=samples))
             job.workplace.end_record(opened.plan.name, night.id)
             job.report.done(f"store {opened.plan.name} has it, {human_size(record.added_bytes)} new")
-        except BackupError as error:
+        except (MoorageError, OSError) as error:
+            failure = failure_of(error)
             stores = tuple(
-                StoreOutcome(item.name, "", failure_of(error)) if item.name == opened.plan.name else item
-                for item in night.stores
+                StoreOutcome(item.name, "", failure) if item.name == opened.plan.name else item for item in night.stores
             )
             night = job.workplace.write(replace(night, stores=stores))
-            job.report.warning(f"store {opened.plan.name}: {error.message}")
+            job.report.warning(f"store {opened.plan.name}: {failure.reason}")
     return night
 
 
@@ -174,7 +175,7 @@ def _into_store(
         opened.restic.ensure_repository()
         job.workplace.begin_record(plan.name, night.id)
         snapshot = opened.restic.back_up(_paths(job, night), night.id, _excludes(job), job.report.progress)
-    except (BackupError, OSError) as error:
+    except (MoorageError, OSError) as error:
         failure = failure_of(error)
         job.report.warning(f"store {plan.name}: {failure.reason}")
         return StoreOutcome(plan.name, "", failure), None

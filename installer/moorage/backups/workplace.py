@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from moorage.backups.failures import BackupError, Busy, Unfinished
+from moorage.backups.failures import BackupError, Busy, DatabaseUnreachable, Unfinished
+from moorage.backups.postgres.connections import reason_of
 from moorage.backups.records import is_id
 from moorage.durable import replace_file, sync_folder
+from moorage.errors import MoorageError
 
 Phase = Literal["take", "drill", "conclude", "done"]
 _UNRECORDED = "unrecorded.json"
@@ -212,8 +214,13 @@ class Workplace:
 
 def failure_of(error: BaseException) -> Failure:
     """An exception as it is written down. One of an unknown kind is named by its class only: its text may hold data."""
-    if isinstance(error, BackupError):
-        return Failure(error.exit_status, error.message, error.hint)
+    if isinstance(error, MoorageError):
+        status = error.exit_status if isinstance(error, BackupError) else BackupError.exit_status
+        return Failure(status, error.message, error.hint)
+    # Its class is asked by name: not every phase has the driver.
+    if type(error).__module__.partition(".")[0] == "psycopg":
+        hint = "`moorage status` shows what runs, `moorage logs` of the database says why"
+        return Failure(DatabaseUnreachable.exit_status, f"the database broke off: {reason_of(error)}", hint)
     if isinstance(error, OSError) and error.errno is not None:
         place = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return Failure(BackupError.exit_status, f"{place}{error.strerror}")
