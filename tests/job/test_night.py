@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from moorage.backups import listing, metrics, pruning
+from moorage.backups import listing, metrics, pruning, verifying
 from moorage.backups.failures import NoSuchBackup
 from moorage.backups.fetching import newest_good
 from moorage.backups.physical.pgbackrest import PgBackRest
@@ -202,6 +202,77 @@ def test_a_manifest_that_is_not_the_signed_one_takes_the_good_word_back(
         assert site.proven_again() == 31, site.said
     assert site.states() == ["bad"]
     assert site.proven_again() == 0, site.said
+    assert site.states() == ["good"]
+
+
+def verified(site: NightSite, identifier: str = "", store: str = "") -> dict[str, Any]:
+    found = verifying.verify(site.job(), identifier, store, read_percent=100)
+    return {item.store: ([problem.exit_status for problem in item.problems], item.bad) for item in found}
+
+
+def test_verify_reads_every_store_and_takes_the_good_word_of_a_damaged_copy_back(two: NightSite) -> None:
+    assert [two.night(), two.night()] == [0, 0], two.said
+    newest, first = (backup.id for backup in two.backups("second"))
+    assert verified(two) == {"first": ([], []), "second": ([], [])}
+    snapshots = sorted((two.repository("second") / "snapshots").iterdir(), key=lambda place: place.stat().st_mtime)
+    snapshots[0].unlink()
+    assert verified(two) == {"first": ([], []), "second": ([32], [first])}
+    assert (two.states("first"), two.states("second")) == (["good", "good"], ["good", "bad"])
+    # It is told again, and written once.
+    assert verified(two, store="second") == {"second": ([32], [])}
+    assert verified(two, newest, "second") == {"second": ([], [])}
+    assert verified(two, "20200101T000000Z-000000", "first") == {"first": ([39], [])}
+
+
+def test_verify_names_the_backups_that_need_a_damaged_file_and_no_other(
+    site: NightSite, database: DatabasePlan
+) -> None:
+    assert site.night() == 0, site.said
+    before = set((site.repository() / "data").rglob("*"))
+    execute(database, "notes", "CREATE TABLE later AS SELECT md5(n::text) AS x FROM generate_series(1, 40000) AS n")
+    try:
+        assert site.night() == 0, site.said
+    finally:
+        execute(database, "notes", "DROP TABLE later")
+    newest = site.backups()[0].id
+    flip(max((place for place in {*(site.repository() / "data").rglob("*")} - before if place.is_file()), key=size))
+    assert verified(site) == {"disk": ([32], [newest])}
+    assert site.states() == ["bad", "good"]
+
+
+def size(place: Path) -> int:
+    return place.stat().st_size
+
+
+@pytest.mark.parametrize("kind", ["record", "verdict-0002", "verdict-0001"])
+def test_verify_notices_what_is_not_signed(site: NightSite, kind: str) -> None:
+    assert site.night() == 0, site.said
+    assert site.proven_again() == 0, site.said
+    (place,) = [place for place in site.small_files() if place.name.endswith(f"{kind}.json")]
+    place.chmod(0o600)
+    place.write_text(place.read_text().replace("disk", "desk"))
+    assert verified(site) == {"disk": ([31], [])}
+
+
+def test_verify_compares_the_manifest_with_the_one_that_the_record_names(site: NightSite) -> None:
+    assert [site.night(), site.night()] == [0, 0], site.said
+    newest, first = (backup.record for backup in site.backups())
+    assert newest is not None
+    assert first is not None
+    # A record of ours that names another backup's manifest: signed, and yet it does not fit.
+    for place in site.small_files():
+        if place.name == f"{newest.id}.record.json":
+            place.unlink()
+    site.opened().catalogue.add_record(replace(newest, manifest_sha256=first.manifest_sha256))
+    assert verified(site) == {"disk": ([32], [newest.id])}
+    assert site.states() == ["bad", "good"]
+
+
+def test_verify_finds_a_store_away_and_takes_nothing_back(site: NightSite) -> None:
+    assert site.night() == 0, site.said
+    (site.folder / "store").rename(site.folder / "elsewhere")
+    assert verified(site) == {"disk": ([26], [])}
+    (site.folder / "elsewhere").rename(site.folder / "store")
     assert site.states() == ["good"]
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import subprocess
 import time
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from moorage.backups.failures import BackupError, Corrupt, NoSuchBackup, WalGap
+from moorage.backups.failures import BackupError, Corrupt, Damaged, NoSuchBackup, WalGap
+from moorage.backups.job_context import Job
 from moorage.backups.physical.recovery import recovered_server
+from moorage.backups.report import Report
+from moorage.backups.verifying import StoreVerification, ask_physical
 from tests.job.physical_cluster import Cluster, cluster_in, flip, kill_group, now, recovered_rows
 
 MEBIBYTE = 2**20
@@ -106,6 +110,19 @@ def test_a_byte_that_changed_in_the_log_is_found(cluster: Cluster) -> None:
     (segment,) = cluster.repository.rglob(f"{mark.wal}-*")
     flip(segment)
     assert not cluster.engine.verify("local").is_good
+
+
+def test_verify_reads_the_clusters_part_of_a_store_too(cluster: Cluster) -> None:
+    job = Job(cluster.plan, Report(as_json=True, out=io.StringIO()))
+    found = StoreVerification("local", 100)
+    ask_physical(job, found)
+    assert found.physical == 0
+    backup = cluster.engine.backup("local", now())
+    ask_physical(job, found)
+    assert found.physical == 1
+    flip(max(cluster.repository.glob(f"backup/demo/{backup.label}/**/*"), key=lambda path: path.stat().st_size))
+    with pytest.raises(Damaged, match="log are damaged"):
+        ask_physical(job, found)
 
 
 def test_a_page_that_is_corrupt_in_the_cluster_makes_the_backup_corrupt(cluster: Cluster) -> None:

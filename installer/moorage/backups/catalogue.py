@@ -148,7 +148,9 @@ class Catalogue:
             )
         problems: list[str] = []
         is_expired = self._is_given_up(backup_id, problems)
-        verdict = self._read(backup_id, verdicts[-1], read_verdict, problems) if verdicts else None
+        # Each is read, so that one that was changed is noticed; the last one counts.
+        read = [self._read(backup_id, name, read_verdict, problems) for name in verdicts]
+        verdict = read[-1] if read else None
         record = self._read(backup_id, _RECORD, read_record, problems)
         if record is not None and Marker(record.project, record.deployment_id) != self._marker:
             problems.append(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from moorage.backups import heartbeat, metrics, physical_night, pruning
 from moorage.backups.drilling import DrillResult, read_result
-from moorage.backups.failures import BackupError, Damaged, RowsDiffer, Tampered, Unfinished
+from moorage.backups.failures import ABOUT_ONE_COPY, BackupError, RowsDiffer, Unfinished
 from moorage.backups.job_context import Job
 from moorage.backups.records import Verdict, timestamp
 from moorage.backups.workplace import Failure, Night, failure_of
@@ -15,8 +15,7 @@ from moorage.errors import MoorageError
 
 # Reasons that say nothing about the backup itself: it stays unproven, and another drill may prove it.
 _ABOUT_THE_DRILL = (Unfinished.exit_status,)
-# Reasons that say something about one store's copy only: what lies in the others may be whole.
-_ABOUT_THE_COPY = (Tampered.exit_status, Damaged.exit_status)
+_ABOUT_THE_COPY = tuple(reason.exit_status for reason in ABOUT_ONE_COPY)
 
 
 def conclude(job: Job) -> int:

@@ -82,9 +82,10 @@ class Tampered(BackupError):
 
 
 class Damaged(BackupError):
-    """Bytes came back from a store that are not those that went in."""
+    """Bytes came back from a store that are not those that went in. `packs` are restic's files with the damage, if known."""
 
     exit_status = 32
+    packs: tuple[str, ...] = ()
 
 
 class RestoreFailed(BackupError):
@@ -127,3 +128,7 @@ class NoSuchBackup(BackupError):
     """No store has a backup of that name, or none that is good."""
 
     exit_status = 39
+
+
+# Reasons that say something about one store's copy of a backup only: what lies in the others may be whole.
+ABOUT_ONE_COPY = (Tampered, Damaged)

@@ -12,7 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from moorage.backups import exporting, importing, listing, metrics, physical_night, pruning, putting_back, repeating
+from moorage.backups import (
+    exporting,
+    importing,
+    listing,
+    metrics,
+    physical_night,
+    pruning,
+    putting_back,
+    repeating,
+    verifying,
+)
 from moorage.backups.concluding import conclude
 from moorage.backups.drilling import drill
 from moorage.backups.failures import BackupError
@@ -91,8 +101,12 @@ def _show(job: Job, options: argparse.Namespace) -> int:
 
 
 def _verify(job: Job, options: argparse.Namespace) -> int:
-    job.report.data(listing.verify(job, options.id, options.store, read_percent=options.read_percent))
-    return 0
+    found = verifying.verify(job, options.id, options.store, read_percent=options.read_percent)
+    job.report.data([asdict(store) for store in found])
+    first = next((problem for store in found for problem in store.problems), None)
+    if first is not None:
+        job.report.failure(first.reason, first.hint, first.exit_status)
+    return first.exit_status if first else 0
 
 
 def _prune(job: Job, options: argparse.Namespace) -> int:

@@ -68,18 +68,6 @@ def shown(job: Job, identifier: str) -> list[dict[str, Any]]:
     return found
 
 
-def verify(job: Job, identifier: str, store: str, *, read_percent: float) -> dict[str, Any]:
-    """Signatures, restic's own check with so many percent of the bytes read, and every hash of the dump.
-
-    Raises Damaged, Tampered or WrongKey with what is wrong.
-    """
-    job.prepare_runtime()
-    opened, record = fetching.first_that_answers(job, identifier, store)
-    job.report.step(f"reading the repository of {opened.plan.name}")
-    opened.restic.check(read_percent=read_percent)
-    return {"id": record.id, "store": opened.plan.name, "read_percent": read_percent, "state": "whole"}
-
-
 def _orphan_row(store: str, orphan: Decision) -> dict[str, Any]:
     return {**_row(store, StoredBackup(orphan.id, None), orphan), "state": "no record"}
 

@@ -32,6 +32,7 @@ _CACHE_AGE_SECONDS = 86400.0
 _FOREIGN = ("AWS_", "RESTIC_", "MINIO_")
 _PARTLY_READ = 3
 _SAVED = "save a backup"
+_IN_SNAPSHOT = re.compile(r"in snapshot ([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,13 @@ class Restic:
             node = json.loads(line)
             if node.get("type") == "file":
                 yield str(node["path"]), int(node.get("size", 0))
+
+    def snapshots_with(self, packs: Sequence[str]) -> tuple[str, ...]:
+        """The first letters of the ids of snapshots that need one of these files; none where restic can't tell."""
+        lines: list[str] = []
+        outcome = self._run(["--no-lock", "find", "--pack", *packs], on_line=lines.append) if packs else None
+        found = (_IN_SNAPSHOT.search(line) for line in (*lines, *(outcome.errors if outcome else ())))
+        return tuple(sorted({match[1] for match in found if match}))
 
     def forget(self, snapshots: Sequence[str]) -> None:
         """Remove snapshots, those that are gone already included, and the data that only they used."""

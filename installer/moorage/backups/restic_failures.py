@@ -111,10 +111,12 @@ def damaged(store: Store, said: str) -> Damaged:
     # Of a changed pack, restic also tells what its name would be now; the full names are those in the store.
     packs = sorted(name for name in found if len(name) == _FULL_ID) or sorted(found)
     named = f"pack {', '.join(packs[:5])}" if packs else _last(said)
-    return Damaged(
+    error = Damaged(
         f"store `{store.plan.name}` gives back other bytes than were saved: {named}",
         "use another store for restores; look at the disk (`dmesg`, SMART); `backups/RESTORE.md` tells how to repair",
     )
+    error.packs = tuple(packs)
+    return error
 
 
 def unreadable_files(errors: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -65,12 +65,23 @@ def show(context: typer.Context, backup: Identifier, environment: Environment = 
 @group.command()
 def verify(
     context: typer.Context,
-    backup: Newest = "",
-    store: Store = "",
-    percent: Annotated[float, typer.Option("--percent", min=0.1, max=100, help="How much of the bytes to read.")] = 100,
+    backup: Annotated[
+        str, typer.Argument(help="Ask of this backup only, as `list` shows it; default all.", show_default=False)
+    ] = "",
+    store: Annotated[str, typer.Option("--store", help="Which store; default all.", show_default=False)] = "",
+    percent: Annotated[
+        float, typer.Option("--percent", min=0.1, max=100, help="How much of the bytes of restic's repository to read.")
+    ] = 100,
     environment: Environment = "",
 ) -> None:
-    """Read a store back and check every signature and hash, without restoring."""
+    """Read stores back without restoring; a copy that is damaged counts as good no longer.
+
+    Looked at are, per store: the signatures of all records, verdicts and manifests, whether each record has its snapshot
+    and that the manifest which it names, the bytes of restic's repository, and the cluster's backups with their log. Whether
+    a dump can be restored is what a drill tells.
+
+    Exit status: 0 all is whole, else that of the first thing that is not.
+    """
     from moorage.operations.backing_up import verify as run_verify
 
     own: Context = context.obj

@@ -85,13 +85,18 @@ def show_one(folder: Path, environment: str, console: Console, identifier: str) 
 
 
 def verify(folder: Path, environment: str, console: Console, identifier: str, store: str, percent: float) -> int:
-    """Read a store's repository back and check it. Raises MoorageError when something in it is damaged."""
+    """Read stores back and check them. Raises MoorageError with the first thing that is damaged, changed or missing."""
     arguments = ["verify", *([identifier] if identifier else []), *_store(store), "--read-percent", f"{percent:g}"]
-    found = _data(job_runner(Place(folder, environment), console).run(BACKUP, arguments))
-    if console.as_json:
-        console.data(found)
+    place = Place(folder, environment)
+    runner = job_runner(place, console)
+    with only_night(place.compose):
+        result = runner.run(BACKUP, arguments)
+    if console.as_json and result.data is not None:
+        console.data(result.data)
     else:
-        console.success(f"store {found['store']}: whole, {percent:g} % of its bytes were read")
+        for item in result.data or ():
+            _show_verification(item, console)
+    result.raise_for_status()
     return 0
 
 
@@ -172,6 +177,26 @@ def _reach(row: dict[str, Any]) -> str:
     if not row["reaches_from"]:
         return f"store {row['store']} gets the log; any moment after the first `moorage backup run` can be restored"
     return f"any moment from {row['reaches_from']} to {row['reaches_to']} can be restored (`--at`), by the log in {row['store']}"
+
+
+def _show_verification(item: dict[str, Any], console: Console) -> None:
+    """What was looked at in one store, or what is wrong there."""
+    for problem in item["problems"]:
+        console.failure(problem["reason"])
+    for name in item["bad"]:
+        console.detail(f"→ {name} counts as good no longer in store {item['store']}")
+    if item["problems"]:
+        return
+    physical = item["physical"]
+    more = (
+        ""
+        if physical is None
+        else f"; {plural(physical, 'backup')} of the cluster and the log: every byte read, as written"
+    )
+    console.success(
+        f"store {item['store']}: {plural(item['backups'], 'backup')}: signatures of records, verdicts and manifests are "
+        f"right, each has its snapshot; restic's repository is whole, {item['read_percent']:g} % of its bytes were read{more}"
+    )
 
 
 def _show(item: dict[str, Any], console: Console) -> None:
