@@ -76,7 +76,16 @@ def test_a_store_that_is_gone_never_stops_the_database_and_the_next_backup_heals
         health.refuse_gaps()
     assert cluster.engine.restore("local", tmp_path / "old", None).warnings
 
+    (before,) = cluster.engine.reach("local")
+    away = now()
+    assert first.finished == before.first <= before.last < away
+
     second = cluster.engine.backup("local", now())
+    cluster.mark()
+    assert [(reach.first, reach.last > away) for reach in cluster.engine.reach("local")] == [
+        (first.finished, False),
+        (second.finished, True),
+    ]
     health = cluster.health()
     assert health.open_gaps == ()
     assert health.healed_gaps

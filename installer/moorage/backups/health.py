@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from moorage.backups.moments import spans_text
 from moorage.backups.records import parse_timestamp
 from moorage.quantities import human_size
 from moorage.words import abridged, plural
@@ -49,12 +50,13 @@ class StoreHealth:
 class LogHealth:
     """The database's log in one store, as the last night found it there; `open_gaps` and `healed_gaps` in words.
 
-    Any moment from `reaches_from` to `reaches_to` can be restored, but for those in gaps.
+    Any moment in one of the `spans` can be restored; `reaches_from` is the first of all, `reaches_to` the last.
     """
 
     store: str
     reaches_from: str = ""
     reaches_to: str = ""
+    spans: tuple[tuple[str, str], ...] = ()
     lag_seconds: float = 0.0
     waiting: int = 0
     open_gaps: tuple[str, ...] = ()
@@ -104,7 +106,9 @@ def _read_store(item: dict[str, Any]) -> StoreHealth:
 
 
 def _read_log(item: dict[str, Any]) -> LogHealth:
-    return LogHealth(**{**item, "open_gaps": tuple(item["open_gaps"]), "healed_gaps": tuple(item["healed_gaps"])})
+    spans = tuple((first, last) for first, last in item.get("spans", ()))
+    lists = {"open_gaps": tuple(item["open_gaps"]), "healed_gaps": tuple(item["healed_gaps"]), "spans": spans}
+    return LogHealth(**{**item, **lists})
 
 
 def judge(health: Health, age_limit_hours: int, installed: datetime, now: datetime) -> tuple[HealthFinding, ...]:
@@ -140,6 +144,8 @@ def _of_log(log: LogHealth) -> Iterator[HealthFinding]:
         )
     elif log.open_gaps:
         text = f"store {log.store} misses {log.open_gaps[0]} of the log: nothing that happened after it can be restored"
+        if log.spans:
+            text += f", what can is {spans_text(log.spans)}"
         yield HealthFinding(log.store, text, "`moorage backup run` heals it", is_failure=True)
     if log.days_until_full is not None and log.days_until_full < _DAYS_UNTIL_FULL:
         text = f"store {log.store} is full of log and backups in about {log.days_until_full:.0f} days"

@@ -29,16 +29,16 @@ def listed(job: Job) -> list[dict[str, Any]]:
 
 
 def _reaches(job: Job) -> list[dict[str, Any]]:
-    """From when to when each store of the log leads, "" before its first physical backup."""
+    """From when to when each store of the log leads, in `spans` without the gaps; "" before its first physical backup."""
     rows: list[dict[str, Any]] = []
     for store in job.plan.physical.stores if job.plan.physical else ():
         try:
-            reach = PgBackRest(job.plan).reach(store)
+            spans = [(timestamp(reach.first), timestamp(reach.last)) for reach in PgBackRest(job.plan).reach(store)]
         except BackupError as error:
             rows.append({"store": store, "error": error.message, "hint": error.hint})
             continue
-        first, last = (timestamp(reach.first), timestamp(reach.last)) if reach else ("", "")
-        rows.append({"store": store, "reaches_from": first, "reaches_to": last})
+        first, last = (spans[0][0], spans[-1][1]) if spans else ("", "")
+        rows.append({"store": store, "reaches_from": first, "reaches_to": last, "spans": spans})
     return rows
 
 

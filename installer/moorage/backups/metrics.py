@@ -46,14 +46,15 @@ def _log(job: Job, store: str) -> LogHealth:
     try:
         with connect(database, database.maintenance) as connection:
             found = engine.health(store, connection, job.now())
-        reach = engine.reach(store)
+        spans = tuple((timestamp(reach.first), timestamp(reach.last)) for reach in engine.reach(store))
     except Exception as error:  # whatever it is, the other numbers are written
         return LogHealth(store, error=failure_of(error).reason)
     days = found.days_until_full
     return LogHealth(
         store=store,
-        reaches_from=timestamp(reach.first) if reach else "",
-        reaches_to=timestamp(reach.last) if reach else "",
+        reaches_from=spans[0][0] if spans else "",
+        reaches_to=spans[-1][1] if spans else "",
+        spans=spans,
         lag_seconds=round(found.lag_seconds, 1),
         waiting=found.waiting,
         open_gaps=tuple(str(gap) for gap in found.open_gaps),
@@ -119,6 +120,7 @@ _LOG_GAUGES: dict[str, Any] = {
     "log_lag_seconds": lambda log: log.lag_seconds,
     "log_waiting": lambda log: log.waiting,
     "log_open_gaps": lambda log: len(log.open_gaps),
+    "log_healed_gaps": lambda log: len(log.healed_gaps),
     "log_days_until_full": lambda log: log.days_until_full,
 }
 

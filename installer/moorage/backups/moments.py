@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from moorage.errors import InputError
+from moorage.words import listed
 
 _FORM = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?) ?(Z|[+-]\d\d:\d\d)")
 _EXAMPLE = "such as 2026-11-22T14:05:00+01:00, or 2026-11-22T13:05:00Z"
@@ -41,6 +43,11 @@ def shown(moment: datetime) -> str:
     if moment == NEWEST:
         return "the newest moment of the log"
     return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def spans_text(spans: Iterable[Sequence[str]]) -> str:
+    """`from A to B or from C to D`."""
+    return listed(f"from {first} to {last}" for first, last in spans)
 
 
 def exact(moment: datetime) -> str:

@@ -14,7 +14,7 @@ from moorage import __version__
 from moorage.backups.failures import BackupError, NoSuchBackup, RestoreFailed
 from moorage.backups.job_context import Job
 from moorage.backups.manifest import DatabaseFacts, Manifest, ServerFacts
-from moorage.backups.moments import NEWEST, shown
+from moorage.backups.moments import NEWEST, shown, spans_text
 from moorage.backups.physical.engine import Restored
 from moorage.backups.physical.pgbackrest import PgBackRest
 from moorage.backups.physical.recovery import Recovered, recovered_server
@@ -29,9 +29,8 @@ from moorage.backups.records import timestamp
 def dumped_at(job: Job, identifier: str, moment: datetime, folder: Path, *, on_new_machine: bool = False) -> Manifest:
     """Write the databases as they were at `moment` into `folder/dump`; gives the facts as the recovered server has them.
 
-    On a new machine the live server's log is not the store's.
-
-    Raises BackupError, with the span that can be reached where the moment is outside of it.
+    On a new machine the live server's log is not the store's. Raises BackupError, with the spans that can be reached where the moment is
+    outside of them.
     """
     plan, database = job.plan.physical, job.plan.database
     if plan is None or database is None:
@@ -125,9 +124,9 @@ def _dumped(
 
 def _reach_text(engine: PgBackRest, store: str) -> str:
     try:
-        reach = engine.reach(store)
+        found = engine.reach(store)
     except BackupError:
         return ""
-    if reach is None:
+    if not found:
         return "`moorage backup run` takes the first physical backup; what was before it can't be reached"
-    return f"what can be reached is from {shown(reach.first)} to {shown(reach.last)}"
+    return f"what can be reached is {spans_text((shown(reach.first), shown(reach.last)) for reach in found)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from moorage.backups.moments import spans_text
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.quantities import human_size
@@ -176,7 +177,7 @@ def _reach(row: dict[str, Any]) -> str:
     """What `restore --at` can go back to."""
     if not row["reaches_from"]:
         return f"store {row['store']} gets the log; any moment after the first `moorage backup run` can be restored"
-    return f"any moment from {row['reaches_from']} to {row['reaches_to']} can be restored (`--at`), by the log in {row['store']}"
+    return f"any moment {spans_text(row['spans'])} can be restored (`--at`), by the log in {row['store']}"
 
 
 def _show_verification(item: dict[str, Any], console: Console) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from moorage.backups.health import Health, HealthFinding, StoreHealth, judge, none_yet, read_health
+from moorage.backups.health import Health, HealthFinding, LogHealth, StoreHealth, judge, none_yet, read_health
 from moorage.backups.plan import PLAN_FILE, read_plan
 from moorage.console import Console
 from moorage.errors import MoorageError
@@ -17,7 +17,7 @@ from moorage.targets.compose import exchange_mark
 from moorage.targets.compose.names import metrics_folder
 from moorage.targets.compose.place import Place
 from moorage.targets.compose.releases import Releases
-from moorage.words import plural
+from moorage.words import abridged, listed, plural
 
 STATUS_FILE = "status.json"
 
@@ -53,8 +53,12 @@ def show(found: BackupHealth | None, console: Console) -> None:
                 f"backup of {store.last_good} in store {store.name}, {_proven(store)} ({plural(store.good, 'good one')})"
             )
     for log in found.health.logs if found.health else ():
-        if log.reaches_from and not any(item.store == log.store and item.is_failure for item in found.findings):
-            console.success(f"any moment since {log.reaches_from} can be restored, by the log in store {log.store}")
+        if log.spans and not any(item.store == log.store and item.is_failure for item in found.findings):
+            console.success(f"any moment {_moments(log)} can be restored, by the log in store {log.store}")
+        if log.healed_gaps:
+            console.detail(
+                f"store {log.store} misses {abridged(log.healed_gaps, 3)} of the log; a later backup healed that"
+            )
     for finding in found.findings:
         (console.failure if finding.is_failure else console.warning)(finding.text)
         console.detail(f"→ {finding.fix}")
@@ -66,6 +70,11 @@ def _proven(store: StoreHealth) -> str:
         return done
     own = f"last read back itself {store.last_read_back}" if store.last_read_back else "not yet read back itself"
     return f"{done} from store {store.proven_in}; {own}"
+
+
+def _moments(log: LogHealth) -> str:
+    """The newest span goes on while nights go well."""
+    return listed([*(f"from {first} to {last}" for first, last in log.spans[:-1]), f"since {log.spans[-1][0]}"])
 
 
 def look(place: Place, now: datetime | None = None, log: Sequence[HealthFinding] = ()) -> BackupHealth | None:

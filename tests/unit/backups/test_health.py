@@ -92,6 +92,12 @@ def of_log(**changes: object) -> list[tuple[str, bool]]:
 def test_gaps_and_errors_of_the_log_are_failures_and_a_disk_that_fills_is_told() -> None:
     assert of_log() == []
     assert of_log(healed_gaps=("1 segment from A to A",), days_until_full=400.0) == []
+    spans = (("2026-11-01T00:00:00Z", "2026-11-09T03:30:00Z"), ("2026-11-10T03:30:00Z", "2026-11-21T08:15:00Z"))
+    assert of_log(open_gaps=("1 segment from A to A",), spans=spans)[0][0].endswith(
+        ", what can is from 2026-11-01T00:00:00Z to 2026-11-09T03:30:00Z or from 2026-11-10T03:30:00Z to 2026-11-21T08:15:00Z"
+    )
+    health = replace(HEALTH, logs=(LogHealth("local", spans=spans, healed_gaps=("x",)),))
+    assert read_health(json.loads(json.dumps(asdict(health)))) == health
     assert of_log(open_gaps=("2 segments from A to B",)) == [
         ("store local misses 2 segments from A to B of the log: nothing that happened after it can be restored", True)
     ]

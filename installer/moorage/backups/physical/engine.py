@@ -89,7 +89,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class Reach:
-    """From when to when a store's backups and its log lead, as far as the log has no gap."""
+    """From when to when a store's backups and its log lead without a gap."""
 
     first: datetime
     last: datetime
@@ -160,8 +160,8 @@ class PhysicalEngine(Protocol):
         """How far the log is in the store itself, and what is missing there."""
         ...
 
-    def reach(self, store: str) -> Reach | None:
-        """The moments that can be restored, None before the first backup."""
+    def reach(self, store: str) -> tuple[Reach, ...]:
+        """The moments that can be restored, the oldest first, apart where the log has gaps; none before the first backup."""
         ...
 
     def mark(self, store: str, connection: Connection) -> RecoveryMark:

@@ -97,7 +97,7 @@ def _growth(archive: Sequence[ArchivedSegment], backups: Sequence[PhysicalBackup
 
 def server_log(connection: Connection) -> ServerLog:
     """Ask the server; needs a superuser or `pg_monitor`."""
-    size = _segment_bytes(connection)
+    size = segment_bytes(connection)
     (name,) = _row(connection, "select pg_walfile_name(pg_current_wal_lsn())")
     (amount,) = _row(connection, "select coalesce(sum(size), 0)::bigint from pg_ls_waldir()")
     (ready,) = _row(
@@ -125,10 +125,11 @@ def set_mark(connection: Connection) -> RecoveryMark:
     with connection.transaction():
         connection.execute("select txid_current()")
     (wal,) = _row(connection, "select pg_walfile_name(pg_switch_wal())")
-    return RecoveryMark(at.astimezone(timezone.utc), wal, _segment_bytes(connection))
+    return RecoveryMark(at.astimezone(timezone.utc), wal, segment_bytes(connection))
 
 
-def _segment_bytes(connection: Connection) -> int:
+def segment_bytes(connection: Connection) -> int:
+    """The size of a segment of the server's log."""
     (size,) = _row(connection, "select setting::bigint from pg_settings where name = 'wal_segment_size'")
     return int(size)
 

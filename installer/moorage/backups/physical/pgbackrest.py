@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moorage.backups.failures import BackupError, Corrupt, ForeignStore, WalGap
+from moorage.backups.failures import BackupError, Corrupt, DatabaseUnreachable, ForeignStore, WalGap
 from moorage.backups.physical import control, folders, health, information, segments
 from moorage.backups.physical.choice import chosen_for, fulls_to_keep, next_kind
 from moorage.backups.physical.commands import Program
@@ -24,8 +24,10 @@ from moorage.backups.physical.engine import (
     WalHealth,
 )
 from moorage.backups.physical.information import ArchivedSegment, Information
+from moorage.backups.physical.reach import reach
 from moorage.backups.physical.settings import retention_of
 from moorage.backups.plan import BackupPlan
+from moorage.backups.postgres.connections import connect
 from moorage.words import listed
 
 if TYPE_CHECKING:
@@ -128,14 +130,23 @@ class PgBackRest:
         backups = known.of_today if known.has_stanza else ()
         return health.judge(store, server, archive, backups, folders.free_bytes(place), now)
 
-    def reach(self, store: str) -> Reach | None:
-        """See the port. The last one is when the newest log came."""
+    def reach(self, store: str) -> tuple[Reach, ...]:
+        """See the port."""
         known = self.information(store)
-        sound = [backup for backup in known.of_today if not backup.is_corrupt] if known.has_stanza else []
-        if not sound:
-            return None
-        newest = self.archive(store, known.clusters[-1].archive)[-1:]
-        return Reach(sound[-1].finished, max([sound[0].finished, *(item.at for item in newest)]))
+        if not known.has_stanza or not known.of_today:
+            return ()
+        size = self._segment_bytes()
+        return reach(known.of_today, self.archive(store, known.clusters[-1].archive, size), size)
+
+    def _segment_bytes(self) -> int:
+        """The size of the server's segments, without which the order of their names is not known; the usual one if it is away."""
+        database = self._plan.database
+        assert database is not None
+        try:
+            with connect(database, database.maintenance, wait_seconds=0) as connection:
+                return health.segment_bytes(connection)
+        except DatabaseUnreachable:
+            return segments.SEGMENT_BYTES
 
     def mark(self, store: str, connection: Connection) -> RecoveryMark:
         """See the port. Other stores may be away meanwhile."""
