@@ -17,6 +17,7 @@ _TOO_SMALL, _TOO_LARGE = 0.5, 2.0
 _DAYS_UNTIL_FULL = 14
 # Each store has its turn once in seven nights.
 _DAYS_UNREAD = 14
+_CLOCKS_DIFFER_HOURS = 1
 
 
 @dataclass(frozen=True)
@@ -116,13 +117,23 @@ def judge(health: Health, age_limit_hours: int, installed: datetime, now: dateti
 
     A deployment that was `installed` less than the limit ago has its first night before it.
     """
-    is_new = (now - installed) / timedelta(hours=1) <= age_limit_hours
+    is_new = _is_new(installed, age_limit_hours, now)
     found = [finding for store in health.stores for finding in _of_store(store, age_limit_hours, now, is_new=is_new)]
     found += [finding for log in health.logs for finding in _of_log(log)]
     if health.exit_status and not any(finding.is_failure for finding in found):
         fix = "`moorage backup run` makes one now and shows why it fails"
         found.append(HealthFinding("", f"the last night failed: {health.reason}", fix, is_failure=False))
     return tuple(sorted(found, key=lambda finding: not finding.is_failure))
+
+
+def _is_new(installed: datetime, age_limit_hours: int, now: datetime) -> bool:
+    """Whether the first night may still be to come; a moment that is yet to come tells nothing."""
+    return -_CLOCKS_DIFFER_HOURS <= (now - installed) / timedelta(hours=1) <= age_limit_hours
+
+
+def is_ahead(timestamp: str, now: datetime) -> bool:
+    """Whether a moment that was written down is yet to come, by more than clocks differ: then one of them is wrong."""
+    return age_hours(timestamp, now) < -_CLOCKS_DIFFER_HOURS
 
 
 def age_hours(timestamp: str, now: datetime) -> float:
@@ -132,7 +143,7 @@ def age_hours(timestamp: str, now: datetime) -> float:
 
 def none_yet(age_limit_hours: int, installed: datetime, now: datetime) -> HealthFinding:
     """No night has ended yet: a failure when one should have."""
-    is_late = (now - installed) / timedelta(hours=1) > age_limit_hours
+    is_late = not _is_new(installed, age_limit_hours, now)
     fix = "`moorage backup run` makes one now" + ("; `systemctl list-timers` shows the timer" if is_late else "")
     return HealthFinding("", "no backup has been made yet", fix, is_failure=is_late)
 
@@ -164,6 +175,12 @@ def _of_store(store: StoreHealth, age_limit_hours: int, now: datetime, *, is_new
         yield HealthFinding(store.name, text, "`moorage backup run` makes one and proves it", is_failure=not is_new)
         return
     age = age_hours(store.last_good, now)
+    if is_ahead(store.last_good, now):
+        text = (
+            f"the newest good backup in store {store.name} is from the future ({store.last_good}): is the clock right?"
+        )
+        fix = "`timedatectl` shows this server's clock; when it is right, `moorage backup run` makes a backup of today"
+        yield HealthFinding(store.name, text, fix, is_failure=True)
     if age > age_limit_hours:
         text = f"the newest good backup in store {store.name} is {age:.0f} hours old, the limit is {age_limit_hours}"
         yield HealthFinding(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from math import isinf
 from pathlib import Path
 from typing import Any
 
 from moorage.backups import pruning
-from moorage.backups.health import Health, LogHealth, StoreHealth
+from moorage.backups.health import Health, LogHealth, StoreHealth, is_ahead
 from moorage.backups.job_context import Job
 from moorage.backups.physical.pgbackrest import PgBackRest
 from moorage.backups.postgres.connections import connect
@@ -77,26 +77,31 @@ def write(job: Job, night: Night) -> Health:
 
 
 def prometheus(project: str, health: Health) -> str:
-    """The text format; a store that never had a good backup has no time stamp, so that an alert on absence fires."""
+    """The text format; without a good backup, or with one from the future, there is no time stamp: alert on absence, too."""
     return "".join(f"{line}\n" for line in _lines(project, health))
 
 
 def _lines(project: str, health: Health) -> Iterator[str]:
     yield "# TYPE moorage_backup_night_exit_status gauge"
     yield f'moorage_backup_night_exit_status{{project="{project}"}} {health.exit_status}'
-    for name, value_of in _GAUGES.items():
-        yield f"# TYPE moorage_backup_{name} gauge"
-        for store in health.stores:
-            value = value_of(store)
-            if value is not None and not store.error:
-                yield f'moorage_backup_{name}{{project="{project}",store="{store.name}"}} {value:.15g}'
+    yield from _gauges(project, health, _GAUGES, [(store.name, store) for store in health.stores])
+    if health.logs:
+        yield from _gauges(project, health, _LOG_GAUGES, [(log.store, log) for log in health.logs])
 
-    for name, of_log in _LOG_GAUGES.items() if health.logs else ():
+
+def _gauges(project: str, health: Health, gauges: dict[str, Any], rows: Sequence[tuple[str, Any]]) -> Iterator[str]:
+    for name, value_of in gauges.items():
         yield f"# TYPE moorage_backup_{name} gauge"
-        for log in health.logs:
-            value = of_log(log)
-            if value is not None and not log.error:
-                yield f'moorage_backup_{name}{{project="{project}",store="{log.store}"}} {value:.15g}'
+        for store, row in rows:
+            value = None if row.error else value_of(row)
+            if value is not None and not _is_ahead(name, value, health):
+                yield f'moorage_backup_{name}{{project="{project}",store="{store}"}} {value:.15g}'
+
+
+def _is_ahead(name: str, value: float, health: Health) -> bool:
+    """Whether it is a moment from the future: an alert on age would be silent until then, one on absence fires."""
+    moment = datetime.fromtimestamp(value, timezone.utc) if name.endswith("_timestamp_seconds") else None
+    return moment is not None and is_ahead(timestamp(moment), parse_timestamp(health.at))
 
 
 def _seconds(moment: str) -> float | None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from moorage.backups.health import Health, LogHealth, StoreHealth, judge, none_yet, read_health
+from moorage.backups.metrics import prometheus
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 GIB = 1024**3
@@ -34,6 +35,11 @@ def test_all_is_well() -> None:
         (
             {"last_good": "2026-11-21T03:30:00Z"},
             "the newest good backup in store local is 32 hours old, the limit is 26",
+            True,
+        ),
+        (
+            {"last_good": "2026-11-25T03:30:00Z"},
+            "the newest good backup in store local is from the future (2026-11-25T03:30:00Z): is the clock right?",
             True,
         ),
         ({"error": "it does not answer"}, "store local: it does not answer", True),
@@ -78,6 +84,26 @@ def test_a_new_deployment_has_its_first_night_before_it() -> None:
     assert [item.is_failure for item in judge(health, 26, NOW - timedelta(hours=3), NOW)] == [False]
     assert not none_yet(26, NOW - timedelta(hours=3), NOW).is_failure
     assert none_yet(26, NOW - timedelta(hours=30), NOW).is_failure
+
+
+def test_a_clock_that_differs_a_little_is_no_finding() -> None:
+    assert found(replace(STORE, last_good="2026-11-22T12:59:00Z")) == []
+
+
+def test_a_deployment_of_the_future_is_not_new() -> None:
+    health = replace(HEALTH, stores=(replace(STORE, last_good=""),))
+    assert [item.is_failure for item in judge(health, 26, NOW + timedelta(days=30), NOW)] == [True]
+    assert none_yet(26, NOW + timedelta(days=30), NOW).is_failure
+
+
+def test_metrics_tell_no_time_that_is_yet_to_come() -> None:
+    lines = prometheus("notes", HEALTH)
+    assert 'moorage_backup_last_good_timestamp_seconds{project="notes",store="local"} 1795318200' in lines
+    ahead = replace(STORE, last_good="2026-11-25T03:30:00Z")
+    lines = prometheus("notes", replace(HEALTH, stores=(ahead,)))
+    assert "last_good_timestamp_seconds{" not in lines
+    assert "last_proven_timestamp_seconds{" in lines
+    assert 'good_count{project="notes",store="local"} 9' in lines
 
 
 def test_it_is_read_back() -> None:
