@@ -420,6 +420,15 @@ def test_whatever_fails_on_the_way_to_a_moment_the_dump_is_proven(
     assert site.states() == ["good"]
 
 
+def test_what_a_killed_restore_left_makes_room_for_the_night(site: NightSite) -> None:
+    left = site.folder / "work" / "restore" / "20261020T033000Z-7f3a91"
+    (left / "input" / "cluster").mkdir(parents=True)
+    for place in (left / "input", left):
+        os.utime(place, (0, 0))
+    assert site.night() == 0, site.said
+    assert not left.exists()
+
+
 def test_two_jobs_at_once_do_not_meet(site: NightSite) -> None:
     from moorage.backups.taking import take
 

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from moorage.errors import MoorageError
 
 Phase = Literal["take", "drill", "conclude", "done"]
 _UNRECORDED = "unrecorded.json"
+_LEFT_SECONDS = 86400.0
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,26 @@ class Workplace:
             os.close(descriptor)
 
     def clean(self) -> None:
-        """Remove what a night that was cut off has left. Stores are not touched."""
+        """Remove what nights, restores and imports that were cut off have left. Stores are not touched.
+
+        The caller holds the lock.
+        """
+        for left in self._left_restores():
+            shutil.rmtree(left)
         for place in (self.staging, self.drills, self.folder / "tmp"):
             if place.is_dir():
                 for entry in place.iterdir():
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def _left_restores(self) -> list[Path]:
+        """Folders of restores and imports that nobody works on: no journal names them, and they are a day old.
+
+        An import waits for its human without a journal and without the lock.
+        """
+        top = self.folder / "restore"
+        kept = {place.stem for place in (top / "journal").glob("*.json")}
+        found = [place for place in top.glob("*") if is_id(place.name) and place.name not in kept]
+        return [place for place in found if place.is_dir() and abs(time.time() - _touched(place)) > _LEFT_SECONDS]
 
     def staged(self, identifier: str) -> Path:
         """Where a finished dump lies."""
@@ -210,6 +227,11 @@ class Workplace:
     def _write(self, name: str, data: dict[str, Any]) -> None:
         replace_file(self.folder / name, (json.dumps(data, sort_keys=True, indent=1) + "\n").encode(), 0o600)
         sync_folder(self.folder)
+
+
+def _touched(folder: Path) -> float:
+    """When something was last put into a folder or one of those in it."""
+    return max(place.lstat().st_mtime for place in (folder, *folder.iterdir()))
 
 
 def failure_of(error: BaseException) -> Failure:
