@@ -15,6 +15,7 @@ from moorage.backups.files import seal_files
 from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.manifest import MANIFEST_FILE, DatabaseFacts, Manifest, ServerFacts
 from moorage.backups.plan import StorePlan
+from moorage.backups.postgres.bound import warning_of
 from moorage.backups.postgres.connections import connect
 from moorage.backups.postgres.databases import with_unnamed
 from moorage.backups.postgres.dump import dump
@@ -115,7 +116,7 @@ def _dump(job: Job, night: Night) -> Manifest:
         files=seal_files(folder, parallel=job.plan.parallel),
         volumes=tuple(volume.name for volume in job.plan.volumes),
         tool=_tools(job),
-        warnings=_warnings(job),
+        warnings=(*_warnings(job), *_bound(job, databases, server)),
     )
 
 
@@ -131,6 +132,14 @@ def _warnings(job: Job) -> tuple[str, ...]:
     if hole:
         job.report.warning(f"{hole}: take a newer image of Postgres, then `moorage up`")
     return (hole,) if hole else ()
+
+
+def _bound(job: Job, databases: tuple[DatabaseFacts, ...], server: ServerFacts | None) -> tuple[str, ...]:
+    settings = dict(server.settings) if server else {}
+    found = tuple(text for facts in databases if (text := warning_of(facts, settings)))
+    for text in found:
+        job.report.warning(text)
+    return found
 
 
 def _publish(job: Job, night: Night, manifest: Manifest, digest: str, needed: Room) -> Night:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from moorage.backups.failures import RestoreFailed
 from moorage.backups.manifest import DatabaseFacts
 from moorage.backups.plan import DatabasePlan
+from moorage.backups.postgres.bound import extension_in, refuse_bound
 from moorage.backups.postgres.connections import connect, conninfo, is_superuser, program_environment, reason_of
 from moorage.backups.postgres.programs import started
 from moorage.backups.postgres.properties import apply_properties, create_statement
@@ -22,6 +23,7 @@ from moorage.words import plural
 if TYPE_CHECKING:
     from moorage.backups.postgres.connections import Connection
 
+_BY_HAND = "else `moorage backup export` gives the dump, and `backups/RESTORE.md` tells how to restore it by hand"
 # What the server, the role or the database has set must not cut a restore off.
 _OPTIONS = (
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
@@ -52,6 +54,7 @@ def restore(
 
     with connect(server, server.maintenance) as connection:
         may_all = is_superuser(connection)
+        refuse_bound(connection, facts, name)
         if may_all:
             add_missing_roles(connection, folder)
         elif warn is not None and (lost := _left_out(facts, folder / facts.folder, connection.info.user)):
@@ -122,7 +125,10 @@ def _run(command: list[str], server: DatabasePlan, name: str, tick: Callable[[],
     with started(command, program_environment(server, name, _OPTIONS)) as program:
         status = program.wait(tick)
         if status != 0:
-            raise RestoreFailed(f"{command[0]} into `{name}` ended with status {status}: {program.said()}")
+            said = program.said()
+            extension = extension_in(program.text())
+            hint = f"does extension {extension} work here, in a database of any name? {_BY_HAND}" if extension else ""
+            raise RestoreFailed(f"{command[0]} into `{name}` ended with status {status}: {said}", hint)
 
 
 def _tick(connection: Connection, facts: DatabaseFacts, name: str, progress: Progress | None) -> Callable[[], None]:
