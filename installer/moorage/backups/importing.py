@@ -190,7 +190,7 @@ def _rows(connection: Connection, table: Table) -> int:
 
 def _remove_leftovers(job: Job) -> None:
     """What an import that was killed before its end has left: no restore knows of it, so nothing else would remove it."""
-    kept = putting_back.restored(job)
+    kept = {item.id for item in putting_back.restored(job)}
     for live in (job.workplace.folder / "restore").glob(f"*/{_LIVE}"):
         if live.parent.name not in kept:
             shutil.rmtree(live.parent)

@@ -59,6 +59,8 @@ def prune(job: Job, opened: OpenStore) -> PruningPlan:
     orphans = [decision.id for decision in plan.orphans if not decision.keep]
     if not opened.plan.may_delete or not (going or orphans):
         return plan
+    # Another server may have taken over since the night began.
+    job.claimed(opened.plan)
     for identifier in going:
         opened.catalogue.give_up(identifier)
     # By their tags: of a backup with a tombstone the record may be gone already.

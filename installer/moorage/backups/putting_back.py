@@ -47,8 +47,12 @@ def prepare(
             new_id(job.now()), record.id, journal.next_sequence(), exact(moment) if moment else "",
             volumes=tuple(item.name for item in _of_backup(job, record, on_new_machine=on_new_machine)),
         )  # fmt: skip
-        if found := _prepared_already(job, journal, wanted):
-            return found
+        same = _same(job, journal, wanted)
+        if same is not None and same.phase == "prepared":
+            job.report.done(f"{same.backup} lies beside what runs already, restored and compared")
+            return same
+        # The name of one that could not be finished stays: `cron.database_name` may have been set to it meanwhile.
+        wanted = replace(wanted, id=same.id) if same else wanted
         _require_room(job, record, ())
         return _prepared(job, opened, record, journal.write(wanted), moment, on_new_machine=on_new_machine)
 
@@ -74,16 +78,15 @@ def _prepared(
     return journal.write(replace(found, phase="prepared"))
 
 
-def _prepared_already(job: Job, journal: RestoreJournal, wanted: Restore) -> Restore | None:
-    """The very same, restored by a run that was cut off after it. What others have begun, and nobody uses, goes."""
+def _same(job: Job, journal: RestoreJournal, wanted: Restore) -> Restore | None:
+    """What a run that was cut off has made for the same. What others have begun, and nobody uses, goes."""
     same = None
     for found in journal.all():
-        if found.phase == "prepared" and (found.backup, found.moment) == (wanted.backup, wanted.moment):
+        is_same = (found.backup, found.moment, found.volumes) == (wanted.backup, wanted.moment, wanted.volumes)
+        if found.phase in ("preparing", "prepared") and is_same:
             same = found
-        elif found.phase in ("preparing", "prepared"):
+        if found.phase == "preparing" or (found.phase == "prepared" and not is_same):
             _discard(job, found)
-    if same:
-        job.report.done(f"{same.backup} lies beside what runs already, restored and compared")
     return same
 
 
@@ -211,7 +214,9 @@ def _prepare_databases(job: Job, manifest: Manifest, dump: Path, identifier: str
         server = _server(job)
         name = databases.incoming_name(facts.name, identifier)
         job.report.step(f"restoring database {facts.name}")
-        restore(server, facts, dump, name, parallel=job.plan.parallel, progress=job.report.progress)
+        restore(
+            server, facts, dump, name, parallel=job.plan.parallel, progress=job.report.progress, warn=job.report.warning
+        )
         _require(compare(server, name, facts), f"database {facts.name}")
         job.report.done(f"database {facts.name}: {facts.rows} rows in {len(facts.tables)} tables, as in the manifest")
 
