@@ -50,8 +50,7 @@ def make_database(server: DatabasePlan, name: str, script: str = "", options: st
 
 def execute(server: DatabasePlan, name: str, script: str) -> None:
     """Statements as a superuser types them, with the server's own settings."""
-    with connect(server, name) as connection:
-        connection.execute("RESET ALL")
+    with connect(server, name, with_its_settings=True) as connection:
         connection.execute(script.encode())
 
 

@@ -67,8 +67,7 @@ def busy_writers(server: DatabasePlan, count: int) -> Iterator[list[int]]:
     stop, rounds = threading.Event(), [0] * count
 
     def write(number: int) -> None:
-        with connect(server, "shop") as connection:
-            connection.execute("RESET ALL")
+        with connect(server, "shop", with_its_settings=True) as connection:
             while not stop.is_set():
                 with suppress(psycopg.errors.DeadlockDetected):
                     connection.execute(WRITES)

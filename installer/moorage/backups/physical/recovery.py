@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from moorage.backups.failures import RestoreFailed, WalGap, WrongVersion
+from moorage.backups.failures import DatabaseUnreachable, RestoreFailed, WalGap, WrongVersion
 from moorage.backups.physical.commands import as_owner, give_to_owner
 from moorage.backups.physical.control import settings_of_the_log
 from moorage.backups.physical.folders import make_owned
 from moorage.backups.plan import DatabasePlan
+from moorage.backups.postgres.connections import connect
 
 PORT = 5432
 _POLL_SECONDS = 0.2
@@ -142,10 +143,10 @@ def _is_promoted(plan: DatabasePlan) -> bool:
     import psycopg
 
     try:
-        with psycopg.connect(host=plan.host, port=plan.port, user=plan.user, dbname="template1") as connection:
+        with connect(plan, "template1", wait_seconds=0) as connection:
             row = connection.execute("select not pg_is_in_recovery()").fetchone()
             return bool(row and row[0])
-    except psycopg.OperationalError:
+    except (DatabaseUnreachable, psycopg.OperationalError):
         return False
 
 
@@ -167,10 +168,7 @@ def _found(pattern: re.Pattern[str], said: str) -> str:
 
 def _forget_recovery(plan: DatabasePlan) -> None:
     """Take what recovery needed out of postgresql.auto.conf: a cluster that goes into use must archive again."""
-    import psycopg
-
-    address = {"host": plan.host, "port": plan.port, "user": plan.user, "dbname": "template1"}
-    with psycopg.connect(**address, autocommit=True) as connection:  # type: ignore[arg-type]
+    with connect(plan, "template1") as connection:
         for name in _SETTINGS_OF_RECOVERY:
             connection.execute(f"alter system reset {name}".encode())
 

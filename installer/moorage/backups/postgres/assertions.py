@@ -29,7 +29,8 @@ def _answer(server: DatabasePlan, assertion: AssertionPlan, timeout_seconds: int
     import psycopg
 
     try:
-        with connect(server, assertion.database) as connection:
+        # The app's view of its database: its search path, its time zone.
+        with connect(server, assertion.database, with_its_settings=True) as connection:
             problem = _problem(connection, assertion.sql, timeout_seconds)
     except psycopg.errors.QueryCanceled:
         problem = f"took longer than {timeout_seconds} s"
@@ -41,8 +42,6 @@ def _answer(server: DatabasePlan, assertion: AssertionPlan, timeout_seconds: int
 
 
 def _problem(connection: Connection, question: str, timeout_seconds: int) -> str:
-    # The app's view of its database: its search path, its time zone.
-    connection.execute("RESET ALL")
     connection.read_only = True
     connection.prepare_threshold = 0
     with connection.transaction():

@@ -43,6 +43,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("name or service", "the name of the host can't be resolved: look at its spelling and at the DNS"),
     ("timeout", "nothing answers at that address: look at the firewall and the network"),
     ("starting up", "it is starting; its log says how far it is"),
+    ("startup parameter", "a pooler answers there: give the address of the server itself"),
 )  # fmt: skip
 _IS_IT_RUNNING = "does the database run? `moorage status` says so, `moorage logs` says why not"
 # Whatever the server, the database or the role has set: the same row is the same text on every server of a major version,
@@ -64,23 +65,32 @@ _SETTINGS = {
     "quote_all_identifiers": "off",
     "row_security": "off",
     "search_path": "pg_catalog",
+    "standard_conforming_strings": "on",
     "statement_timeout": "0",
     "timezone": "UTC",
     "transaction_timeout": "0",
     "xmlbinary": "base64",
 }
+# As a part of the connection it holds from its first statement on, whatever a database's owner has set for it: with a
+# search path of theirs `lower(…)` would be a function of theirs, run with our rights.
+_OPTIONS = "-c search_path=pg_catalog"
 
 
-def connect(database: DatabasePlan, name: str, *, wait_seconds: float = 30) -> Connection:
+def connect(
+    database: DatabasePlan, name: str, *, wait_seconds: float = 30, with_its_settings: bool = False
+) -> Connection:
     """An autocommitting connection to the database `name`; a server that starts is waited for.
 
-    Raises DatabaseUnreachable with what to look at.
+    `with_its_settings` leaves all as the database's owner has set it: never do that as a superuser. Raises
+    DatabaseUnreachable with what to look at.
     """
     _refuse_unusable_password_file(database)
     end = time.monotonic() + wait_seconds
     while True:
         try:
-            return _settled(_opened(database, name))
+            if with_its_settings:
+                return _opened(database, name, "")
+            return _settled(_opened(database, name, _OPTIONS))
         except DatabaseUnreachable as error:
             if time.monotonic() >= end or not any(word in error.message.lower() for word in _PASSES):
                 raise
@@ -132,7 +142,7 @@ def without_values(text: str) -> str:
     return _VALUE.sub(': "…"', text)
 
 
-def _opened(database: DatabasePlan, name: str) -> Connection:
+def _opened(database: DatabasePlan, name: str, options: str) -> Connection:
     import psycopg
     from psycopg.conninfo import make_conninfo
 
@@ -146,6 +156,7 @@ def _opened(database: DatabasePlan, name: str) -> Connection:
         "application_name": APPLICATION,
         "connect_timeout": str(_CONNECT_TIMEOUT_SECONDS),
         "keepalives_idle": "30",
+        "options": options,
     }
     try:
         where = make_conninfo(dbname=name, **{key: value for key, value in given.items() if value})
@@ -157,8 +168,11 @@ def _opened(database: DatabasePlan, name: str) -> Connection:
 def _settled(connection: Connection) -> Connection:
     connection.execute(
         "SELECT pg_catalog.set_config(known.name, given.value, false) FROM pg_catalog.pg_settings AS known"
-        " JOIN unnest(%s::text[], %s::text[]) AS given (name, value) ON lower(known.name) = given.name"
-        " WHERE known.context = 'user' OR pg_catalog.current_setting('is_superuser') = 'on'",
+        " JOIN ROWS FROM (pg_catalog.unnest(%s::pg_catalog.text[]), pg_catalog.unnest(%s::pg_catalog.text[]))"
+        " AS given (name, value)"
+        " ON pg_catalog.lower(known.name) OPERATOR(pg_catalog.=) given.name"
+        " WHERE known.context OPERATOR(pg_catalog.=) 'user'"
+        " OR pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on'",
         [list(_SETTINGS), list(_SETTINGS.values())],
     )
     connection.prepare_threshold = None
