@@ -6,21 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from moorage.backups.manifest import DatabaseFacts
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.server import needed_room
 from tests.job.live_server import execute, live_server, value
 
 APP = "notes"
-# Makes the app a superuser when one runs it. A function that says it is immutable may run one that is not.
+# Makes the app a superuser when one runs it, by way of a program of the server's, which also a transaction that is
+# read-only may start. A function that says it is immutable may run one that is not.
 TRAP = """
 CREATE FUNCTION public.spring() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN
-        ALTER ROLE notes SUPERUSER;
+        EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', format(
+            'psql --host=%s --username=%s --dbname=postgres --command="ALTER ROLE notes SUPERUSER"',
+            current_setting('unix_socket_directories'), current_user));
     END IF;
 END $$;
 CREATE FUNCTION public.trap() RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
@@ -61,4 +67,27 @@ def test_a_search_path_with_functions_of_the_app_in_front(live: DatabasePlan, ap
     with connect(live, APP) as connection:
         needed_room([connection])
         assert connection.execute("SHOW search_path").fetchone() == ("pg_catalog",)
+    assert not is_trapped(live)
+
+
+def dumped(live: DatabasePlan, folder: Path) -> DatabaseFacts:
+    (facts,) = dump(replace(live, names=(APP,)), folder, parallel=2, lock_wait_seconds=5)
+    return facts
+
+
+CASTS = """
+CREATE TYPE public.mood AS ENUM ('x');
+CREATE FUNCTION public.said(public.mood) RETURNS text LANGUAGE plpgsql AS $$
+    BEGIN PERFORM public.trap(); RETURN 'something else'; END $$;
+CREATE CAST (public.mood AS text) WITH FUNCTION public.said(public.mood) AS IMPLICIT;
+CREATE TABLE public.one (m public.mood); INSERT INTO public.one VALUES ('x');
+CREATE TABLE public.keyed (m public.mood PRIMARY KEY, n integer); INSERT INTO public.keyed VALUES ('x', 1);
+"""
+
+
+def test_a_cast_to_text(live: DatabasePlan, app: DatabasePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute(app, APP, TRAP + CASTS)
+    # Rows are drawn by their keys in big tables only.
+    monkeypatch.setattr("moorage.backups.postgres.tables.SAMPLED_BYTES", 1)
+    assert dumped(live, tmp_path).rows == 2
     assert not is_trapped(live)

@@ -106,10 +106,12 @@ def step_of(check: str) -> int:
 def _counting(table: Table, step: int) -> sql.Composed:
     from psycopg import sql
 
-    content = sql.SQL("sum(hashtextextended({row}, 0))").format(row=_text_of(table.columns))
+    # The collation is named so that no other, of the database or a column, can change the hash. Rows and values become text
+    # by their types' output functions, as in a dump: a cast to text may be a function of the app.
+    content = sql.SQL('sum(hashtextextended(ROW({row})::text COLLATE "C", 0))').format(row=_names(table.columns))
     if step > 1:
-        content += sql.SQL(" FILTER (WHERE hashtextextended({key}, 1) % {step} = 0)").format(
-            key=_text_of(table.key), step=sql.Literal(step)
+        content += sql.SQL(' FILTER (WHERE hashtextextended(concat({key}) COLLATE "C", 1) % {step} = 0)').format(
+            key=_names(table.key), step=sql.Literal(step)
         )
     return _of(table, sql.SQL("count(*), coalesce({content}, 0)").format(content=content))
 
@@ -125,12 +127,7 @@ def _of(table: Table, what: str | sql.Composed) -> sql.Composed:
     )
 
 
-def _text_of(columns: Sequence[str]) -> sql.Composed:
+def _names(columns: Sequence[str]) -> sql.Composed:
     from psycopg import sql
 
-    # The collation is named so that no other, of the database or a column, can change the hash.
-    names = [sql.Identifier(column) for column in columns]
-    if len(names) == 1:
-        # Without the row around it, a count of narrow rows takes 40 % less time.
-        return sql.SQL('{name}::text COLLATE "C"').format(name=names[0])
-    return sql.SQL('ROW({row})::text COLLATE "C"').format(row=sql.SQL(", ").join(names))
+    return sql.SQL(", ").join(sql.Identifier(column) for column in columns)
