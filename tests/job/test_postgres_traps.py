@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from moorage.backups.manifest import DatabaseFacts
+from moorage.backups.failures import RestoreFailed
+from moorage.backups.manifest import DatabaseFacts, DatabaseProperties
 from moorage.backups.plan import DatabasePlan
+from moorage.backups.postgres.compare import compare
 from moorage.backups.postgres.connections import connect
 from moorage.backups.postgres.dump import dump
+from moorage.backups.postgres.properties import apply_properties
+from moorage.backups.postgres.restore import drop_database, restore
 from moorage.backups.postgres.server import needed_room
 from tests.job.live_server import execute, live_server, value
 
@@ -90,4 +94,47 @@ def test_a_cast_to_text(live: DatabasePlan, app: DatabasePlan, tmp_path: Path, m
     # Rows are drawn by their keys in big tables only.
     monkeypatch.setattr("moorage.backups.postgres.tables.SAMPLED_BYTES", 1)
     assert dumped(live, tmp_path).rows == 2
+    assert not is_trapped(live)
+
+
+def restored(live: DatabasePlan, folder: Path) -> DatabaseFacts:
+    """A night and a restore beside the live database, as the job does both."""
+    facts = dumped(live, folder)
+    incoming = f"{APP}__incoming"
+    try:
+        restore(live, facts, folder, incoming, parallel=2)
+        wrong = [result for result in compare(live, incoming, facts) if not result.passed]
+        assert wrong == []
+    finally:
+        with connect(live, "postgres") as connection:
+            drop_database(connection, incoming)
+    return facts
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "public;ALTER/**/ROLE/**/notes/**/SUPERUSER",
+        """a', "b'"";ALTER ROLE notes SUPERUSER", c\\""",
+        " public ,  pg_catalog",
+        "",
+        '"$user", "x y", public',
+    ],
+)
+def test_a_search_path_that_is_more_than_a_list(
+    live: DatabasePlan, app: DatabasePlan, tmp_path: Path, path: str
+) -> None:
+    with connect(app, APP) as connection:
+        connection.execute("SELECT set_config('search_path', %s, false)", [path])
+        connection.execute(f"ALTER DATABASE {APP} SET search_path FROM CURRENT")
+    restored(live, tmp_path)
+    assert not is_trapped(live)
+
+
+def test_a_privilege_that_is_none(live: DatabasePlan, app: DatabasePlan, tmp_path: Path) -> None:
+    facts = dumped(live, tmp_path)
+    word = f"CONNECT ON DATABASE {APP} TO {APP}; ALTER ROLE {APP} SUPERUSER; --"
+    changed = replace(facts, properties=DatabaseProperties(privileges=(("", word, False),)))
+    with connect(live, "postgres") as connection, pytest.raises(RestoreFailed, match="that no database has"):
+        apply_properties(connection, changed, APP, may_all=True)
     assert not is_trapped(live)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from moorage.backups.failures import RestoreFailed
 from moorage.backups.manifest import DatabaseFacts, DatabaseProperties
 
 if TYPE_CHECKING:
@@ -30,8 +32,10 @@ SELECT coalesce(r.rolname, ''), a.privilege_type, a.is_grantable
 FROM pg_database AS d, aclexplode(d.datacl) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee
 WHERE d.datname = current_database() ORDER BY 1, 2
 """
-# Their values are lists of quoted names, which SET takes as they stand; every other value is one text.
+# Their values are lists of names, quoted where needed; every other value is one text. These are pg_dump's.
 _LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries")
+_ELEMENT = re.compile(r'\s*("(?:[^"]|"")*"|[^",\s]+)\s*(?:,|$)')
+_PRIVILEGE_WORDS = ("CONNECT", "CREATE", "TEMPORARY")
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
@@ -55,7 +59,7 @@ def properties(connection: Connection) -> DatabaseProperties:
         icu_rules=columns.get("daticurules") or "",
         connection_limit=columns["datconnlimit"],
         comment=comment,
-        settings=tuple((role, setting) for role, setting in connection.execute(_SETTINGS)),
+        settings=tuple((role, _canonical(setting)) for role, setting in connection.execute(_SETTINGS)),
         privileges=tuple((role, word, given) for role, word, given in connection.execute(_PRIVILEGES)),
     )
 
@@ -110,6 +114,8 @@ def _statements(facts: DatabaseFacts, name: str, *, with_owner: bool) -> Iterato
     if known.privileges:
         yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database)
     for role, word, may_pass_on in known.privileges:
+        if word not in _PRIVILEGE_WORDS:
+            raise RestoreFailed(f"the manifest has a privilege `{word[:40]}` that no database has", "was it changed?")
         yield sql.SQL("GRANT {} ON DATABASE {} TO {} {}").format(
             sql.SQL(word),
             database,
@@ -124,7 +130,29 @@ def _setting(database: sql.Identifier, role: str, key: str, value: str) -> sql.C
     start = sql.SQL("ALTER DATABASE {}").format(database)
     if role:
         start = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), database)
-    # The empty path is kept as an empty name, which SET would refuse.
-    shown = sql.SQL(value) if key in _LISTS and value not in ("", '""') else sql.Literal(value.strip('"'))
+    values = _elements(value) if key in _LISTS else [value]
     # A setting with a prefix is one name with a dot in it; quoting it as a whole is what pg_dump does, too.
-    return start + sql.SQL(" SET {} TO {}").format(sql.Identifier(*key.split(".")), shown)
+    return start + sql.SQL(" SET {} TO {}").format(
+        sql.Identifier(*key.split(".")), sql.SQL(", ").join(sql.Literal(item) for item in values or [""])
+    )
+
+
+def _elements(value: str) -> list[str]:
+    """The names in a list without their quotes; what is no list is one name, which means nothing to the server."""
+    found, end = [], 0
+    while end < len(value):
+        item = _ELEMENT.match(value, end)
+        if item is None:
+            return [value]
+        found.append(item[1][1:-1].replace('""', '"') if item[1].startswith('"') else item[1])
+        end = item.end()
+    return found
+
+
+def _canonical(setting: str) -> str:
+    """A list with every name quoted, whoever wrote it how: a restore writes it anew; other settings as they are."""
+    key, _, value = setting.partition("=")
+    if key not in _LISTS:
+        return setting
+    quoted = ('"' + item.replace('"', '""') + '"' for item in _elements(value) or [""])
+    return f"{key}={', '.join(quoted)}"
