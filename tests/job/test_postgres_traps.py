@@ -138,3 +138,18 @@ def test_a_privilege_that_is_none(live: DatabasePlan, app: DatabasePlan, tmp_pat
     with connect(live, "postgres") as connection, pytest.raises(RestoreFailed, match="that no database has"):
         apply_properties(connection, changed, APP, may_all=True)
     assert not is_trapped(live)
+
+
+COMPUTED = """
+CREATE TABLE public.t (a integer); INSERT INTO public.t VALUES (1);
+CREATE INDEX ON public.t ((a + public.trap()));
+CREATE INDEX ON public.t (a) WHERE public.trap() = 1;
+CREATE STATISTICS public.s ON (a + public.trap()), a FROM public.t;
+"""
+
+
+def test_what_the_planner_computes_to_count_rows(live: DatabasePlan, app: DatabasePlan, tmp_path: Path) -> None:
+    execute(app, APP, TRAP + COMPUTED)
+    assert restored(live, tmp_path).rows == 1
+    assert not is_trapped(live)
+    assert value(live, "postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'moorage%'") == 0

@@ -10,6 +10,7 @@ from moorage.backups.manifest import DatabaseFacts, SequenceFacts
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres import contents
 from moorage.backups.postgres.connections import connect, is_superuser, reason_of
+from moorage.backups.postgres.plain_roles import plain_role
 from moorage.backups.postgres.properties import identity, properties
 from moorage.backups.postgres.tables import counted, dumped_tables, step_of
 from moorage.backups.records import CheckResult
@@ -26,14 +27,18 @@ def compare(server: DatabasePlan, name: str, facts: DatabaseFacts) -> tuple[Chec
     import psycopg
 
     try:
-        with connect(server, name) as connection:
-            return tuple(_results(connection, facts))
+        with (
+            connect(server, name) as connection,
+            plain_role(server, name) as reader,
+            connect(reader, name) as counter,
+        ):
+            return tuple(_results(connection, counter, facts))
     except psycopg.Error as error:
         return (CheckResult(f"{facts.name}: comparison", False, reason_of(error)),)
 
 
-def _results(connection: Connection, facts: DatabaseFacts) -> Iterator[CheckResult]:
-    yield from _tables(connection, facts)
+def _results(connection: Connection, counter: Connection, facts: DatabaseFacts) -> Iterator[CheckResult]:
+    yield from _tables(connection, counter, facts)
     yield _sequences(connection, facts)
     yield _extensions(connection, facts)
     yield _indexes(connection, facts)
@@ -42,14 +47,14 @@ def _results(connection: Connection, facts: DatabaseFacts) -> Iterator[CheckResu
     yield _properties(connection, facts)
 
 
-def _tables(connection: Connection, facts: DatabaseFacts) -> Iterator[CheckResult]:
+def _tables(connection: Connection, counter: Connection, facts: DatabaseFacts) -> Iterator[CheckResult]:
     tables = {table.name: table for table in dumped_tables(connection)}
     expected = {table.name: table for table in facts.tables}
     missing = [f"{table} is missing" for table in expected.keys() - tables.keys()]
     extra = [f"{table} was not there" for table in tables.keys() - expected.keys()]
     yield _result(facts, "tables", sorted(missing + extra), plural(len(expected), "table"))
     both = [name for name in expected if name in tables]
-    found = {name: counted(connection, tables[name], step_of(expected[name].check)) for name in both}
+    found = {name: counted(counter, tables[name], step_of(expected[name].check)) for name in both}
     rows = [
         f"{name} {expected[name].rows} → {found[name].rows}" for name in both if expected[name].rows != found[name].rows
     ]

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from moorage.backups.postgres.connections import Connection
 
 
-def database_facts(connection: Connection, name: str, snapshot: str, tables: Iterable[Table]) -> DatabaseFacts:
-    """Count and read everything by one connection; sequences are left to the caller, they know no snapshots."""
+def database_facts(
+    connection: Connection, counter: Connection, name: str, snapshot: str, tables: Iterable[Table]
+) -> DatabaseFacts:
+    """Count rows by the `counter`, who has no power, and read the rest by the other, both in the same snapshot.
+
+    Sequences are left to the caller, they know no snapshots.
+    """
     owner, encoding, collation = identity(connection)
     count, step = contents.large_objects(connection)
     return DatabaseFacts(
@@ -27,7 +32,7 @@ def database_facts(connection: Connection, name: str, snapshot: str, tables: Ite
         collation=collation,
         bytes=database_bytes(connection),
         snapshot=snapshot,
-        tables=tuple(counted(connection, table, table.step) for table in tables),
+        tables=tuple(counted(counter, table, table.step) for table in tables),
         extensions=tuple(contents.extensions(connection).items()),
         invalid_indexes=contents.invalid_indexes(connection),
         large_objects=count,

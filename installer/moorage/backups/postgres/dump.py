@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,10 @@ from moorage.backups.postgres.archive import GLOBALS_FILE, folder_name, refuse_p
 from moorage.backups.postgres.connections import connect, conninfo, program_environment, reason_of
 from moorage.backups.postgres.contents import sequences
 from moorage.backups.postgres.counting import database_facts, sequence_facts
+from moorage.backups.postgres.plain_roles import plain_role
 from moorage.backups.postgres.programs import Program, started
 from moorage.backups.postgres.server import client_version
-from moorage.backups.postgres.snapshot import Snapshot, hint_of, holders, snapshot
+from moorage.backups.postgres.snapshot import Snapshot, hint_of, holders, same_moment, snapshot
 from moorage.backups.progress import Progress
 from moorage.durable import files_below
 
@@ -84,10 +86,18 @@ def _dumped(
 
     command = _command(target, parallel, lock_wait_seconds)
     try:
-        with connect(database, name) as connection, snapshot(connection, lock_wait_seconds) as moment:
+        with (
+            connect(database, name) as connection,
+            plain_role(database, name) as reader,
+            connect(reader, name) as counter,
+            snapshot(connection, lock_wait_seconds) as moment,
+            same_moment(counter, moment, lock_wait_seconds),
+        ):
             used = sequences(connection)
             with started([*command, f"--snapshot={moment.name}"], program_environment(database, name)) as program:
-                facts = _counted_meanwhile(connection, name, moment, program, _tick(target, name, moment, progress))
+                counting = partial(database_facts, connection, counter, name, moment.name, moment.tables)
+                tick = _tick(target, name, moment, progress)
+                facts = _counted_meanwhile(counting, (connection, counter), program, tick)
                 if facts is None:
                     raise _failed(database, name, "pg_dump", program.status, program.said())
             refuse_partial(target, name, moment.tables, len(used))
@@ -113,16 +123,16 @@ def _command(target: Path, parallel: int, lock_wait_seconds: int) -> list[str]:
 
 
 def _counted_meanwhile(
-    connection: Connection, name: str, moment: Snapshot, program: Program, tick: Callable[[], None]
+    count: Callable[[], DatabaseFacts], connections: Sequence[Connection], program: Program, tick: Callable[[], None]
 ) -> DatabaseFacts | None:
     """Count while the program dumps; as soon as one of the two fails the other is ended. None when the program failed."""
     with ThreadPoolExecutor(1) as pool:
-        counting = pool.submit(database_facts, connection, name, moment.name, moment.tables)
+        counting = pool.submit(count)
         try:
             status = program.wait(lambda: _refuse_failed(counting, tick))
             return counting.result() if status == 0 else None
         finally:
-            _end_counting(counting, connection)
+            _end_counting(counting, connections)
 
 
 def _refuse_failed(counting: Future[DatabaseFacts], tick: Callable[[], None]) -> None:
@@ -131,10 +141,11 @@ def _refuse_failed(counting: Future[DatabaseFacts], tick: Callable[[], None]) ->
     tick()
 
 
-def _end_counting(counting: Future[DatabaseFacts], connection: Connection) -> None:
+def _end_counting(counting: Future[DatabaseFacts], connections: Sequence[Connection]) -> None:
     """Cancel its statements until it gives up: a cancel that falls between two of them is lost."""
     while not counting.done():
-        connection.cancel()
+        for connection in connections:
+            connection.cancel()
         wait([counting], timeout=0.2)
 
 

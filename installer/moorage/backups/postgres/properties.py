@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from moorage.backups.failures import RestoreFailed
 from moorage.backups.manifest import DatabaseFacts, DatabaseProperties
+from moorage.backups.postgres.plain_roles import PREFIX
 
 if TYPE_CHECKING:
     from psycopg import sql
@@ -27,11 +28,13 @@ SELECT coalesce(r.rolname, ''), unnest(s.setconfig)
 FROM pg_db_role_setting AS s LEFT JOIN pg_roles AS r ON r.oid = s.setrole
 WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1, 2
 """
-_PRIVILEGES = """
+# Those that nobody granted, too, and those that a job has granted to its own role not.
+_PRIVILEGES = f"""
 SELECT coalesce(r.rolname, ''), a.privilege_type, a.is_grantable
-FROM pg_database AS d, aclexplode(d.datacl) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee
-WHERE d.datname = current_database() ORDER BY 1, 2
-"""
+FROM pg_database AS d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS a
+LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+WHERE d.datname = current_database() AND NOT starts_with(coalesce(r.rolname, ''), '{PREFIX}') ORDER BY 1, 2
+"""  # noqa: S608
 # Their values are lists of names, quoted where needed; every other value is one text. These are pg_dump's.
 _LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries")
 _ELEMENT = re.compile(r'\s*("(?:[^"]|"")*"|[^",\s]+)\s*(?:,|$)')

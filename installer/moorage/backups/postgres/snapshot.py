@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from moorage.backups.postgres.connections import Connection
 
 _ATTEMPTS = 5
+_AFTER_MIGRATION = "let the migration finish, then run the same command again"
 # The catalogue of the snapshot against the one of now: TRUNCATE and ALTER TABLE empty a table for older snapshots, too.
 _REWRITTEN = """
 SELECT count(*) FROM pg_class AS c
@@ -54,8 +55,28 @@ def snapshot(connection: Connection, lock_wait_seconds: int) -> Iterator[Snapsho
                 return
     raise Busy(
         "tables were dropped or rewritten again and again while the dump was to begin",
-        "let the migration finish, then run the same command again",
+        _AFTER_MIGRATION,
     )
+
+
+@contextmanager
+def same_moment(connection: Connection, moment: Snapshot, lock_wait_seconds: int) -> Iterator[None]:
+    """The same by another connection, its tables locked as well. Raises Busy when a migration is about to hold one."""
+    import psycopg
+    from psycopg import sql
+
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    with connection.transaction():
+        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(moment.name)))
+        try:
+            _wait_at_most(connection, lock_wait_seconds)
+            _lock(connection, moment.tables)
+        except psycopg.errors.LockNotAvailable:
+            raise Busy(
+                f"a migration waits for a table; waited {lock_wait_seconds} s, nothing was dumped", _AFTER_MIGRATION
+            ) from None
+        yield
 
 
 def holders(connection: Connection) -> str:
@@ -71,14 +92,14 @@ def _moment(connection: Connection, lock_wait_seconds: int) -> Snapshot | None:
     try:
         with connection.transaction():
             # First of all: even to ask for the size of a table waits for its lock.
-            connection.execute("SELECT set_config('lock_timeout', %s, true)", [str(max(1, lock_wait_seconds * 1000))])
+            _wait_at_most(connection, lock_wait_seconds)
             tables = dumped_tables(connection)
             _lock(connection, tables)
             was_rewritten = connection.execute(_REWRITTEN, [[table.oid for table in tables]]).fetchone()
     except psycopg.errors.LockNotAvailable:
         raise Busy(
             f"{holders(connection) or 'a session holds a table'}; waited {lock_wait_seconds} s, nothing was dumped",
-            "let the migration finish, then run the same command again",
+            _AFTER_MIGRATION,
         ) from None
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         return None
@@ -89,6 +110,10 @@ def _moment(connection: Connection, lock_wait_seconds: int) -> Snapshot | None:
     exported = connection.execute("SELECT pg_export_snapshot()").fetchone()
     assert exported is not None
     return Snapshot(exported[0], tables)
+
+
+def _wait_at_most(connection: Connection, lock_wait_seconds: int) -> None:
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", [str(max(1, lock_wait_seconds * 1000))])
 
 
 def _lock(connection: Connection, tables: Sequence[Table]) -> None:
@@ -105,6 +130,8 @@ def hint_of(error: BaseException) -> str:
 
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return "the backup's role must read every table: GRANT pg_read_all_data, or make it the owner"
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return "on a standby no role can be made to count with: give the backup one that is no superuser"
     if isinstance(error, psycopg.errors.OutOfMemory):
         return "raise max_locks_per_transaction on the server: a dump locks every table"
     return ""
