@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from moorage.backups.manifest import DatabaseFacts
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.amcheck import amcheck
 from moorage.backups.postgres.compare import compare
-from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.connections import connect, conninfo
 from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.restore import restore
 from moorage.backups.postgres.roles import recreate_roles
@@ -83,6 +84,13 @@ def failed(results: tuple[CheckResult, ...]) -> dict[str, str]:
     return {result.name.rpartition(": ")[2]: result.detail for result in results if not result.passed}
 
 
+def schema_of(server: DatabasePlan, name: str) -> list[str]:
+    """What pg_dump writes of a database without its rows: owners, rights, everything."""
+    command = ["pg_dump", "--schema-only", f"--host={server.host}", f"--username={server.user}", conninfo(name)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [line for line in text.splitlines() if not line.startswith("\\")]
+
+
 def test_one_of_everything_comes_back(restored: tuple[DatabasePlan, DatabaseFacts]) -> None:
     server, facts = restored
     results = compare(server, ODD, facts)
@@ -118,6 +126,58 @@ def test_owners_rights_and_policies_are_as_they_were(restored: tuple[DatabasePla
     assert value(server, ODD, "SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'Größe ☃'") is True
     assert value(server, ODD, "SELECT count(*) FROM pg_default_acl") == 1
     assert not Path("/tmp/never").exists()
+
+
+MANY_OWNERS = """
+CREATE ROLE anna; CREATE ROLE bert NOINHERIT; CREATE ROLE "o'c ""x" SUPERUSER;
+GRANT CREATE ON SCHEMA public TO anna;
+CREATE SCHEMA berts AUTHORIZATION bert;
+CREATE EXTENSION postgres_fdw;
+GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO anna;
+CREATE TABLE common (id integer PRIMARY KEY); INSERT INTO common VALUES (1);
+GRANT REFERENCES, SELECT ON common TO anna WITH GRANT OPTION;
+CREATE TABLE berts.given (id integer PRIMARY KEY REFERENCES common); ALTER TABLE berts.given OWNER TO anna;
+CREATE TABLE berts.odd (id integer); ALTER TABLE berts.odd OWNER TO "o'c ""x";
+CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw; GRANT USAGE ON FOREIGN SERVER far TO anna;
+CREATE USER MAPPING FOR anna SERVER far OPTIONS (user 'x');
+SET ROLE anna;
+GRANT SELECT ON common TO bert;
+CREATE TABLE annas (id serial PRIMARY KEY, of integer REFERENCES common, at date GENERATED ALWAYS AS ('2026-01-01') STORED);
+INSERT INTO annas (of) VALUES (1);
+CREATE FOREIGN TABLE elsewhere (i integer) SERVER far;
+CREATE SERVER near FOREIGN DATA WRAPPER postgres_fdw;
+CREATE FUNCTION hidden() RETURNS integer LANGUAGE sql AS 'SELECT 1'; REVOKE ALL ON FUNCTION hidden() FROM PUBLIC;
+CREATE TYPE kind AS ENUM ('a'); CREATE DOMAIN few AS integer CHECK (VALUE < hidden() + 5);
+CREATE TABLE of_few (f few DEFAULT 2, k kind); INSERT INTO of_few VALUES (3, 'a');
+CREATE MATERIALIZED VIEW seen AS SELECT hidden() AS h, id FROM annas;
+CREATE TEXT SEARCH CONFIGURATION words (COPY = english);
+CREATE COLLATION mine FROM "C"; CREATE AGGREGATE plus (integer) (sfunc = int4pl, stype = integer, initcond = '0');
+ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO bert;
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+SELECT lo_from_bytea(0, 'anna''s');
+RESET ROLE;
+SET ROLE bert;
+CREATE TABLE berts.measured (at integer) PARTITION BY RANGE (at);
+CREATE TABLE berts.measured_1 PARTITION OF berts.measured FOR VALUES FROM (1) TO (9); INSERT INTO berts.measured VALUES (1);
+CREATE STATISTICS berts.both ON at, (at % 2) FROM berts.measured_1;
+RESET ROLE;
+REVOKE CREATE ON SCHEMA public FROM anna;
+CREATE PUBLICATION of_anna FOR TABLE annas; ALTER PUBLICATION of_anna OWNER TO "o'c ""x";
+"""
+
+
+def test_many_owners_some_of_whom_may_no_longer_make_anything_there(live: DatabasePlan, tmp_path: Path) -> None:
+    plan = make_database(live, "many", MANY_OWNERS)
+    execute(live, "postgres", "ALTER DATABASE many OWNER TO anna")
+    (facts,) = dump(plan, tmp_path, parallel=2, lock_wait_seconds=5)
+    restore(live, facts, tmp_path, "many_again", parallel=2)
+    assert failed(compare(live, "many_again", facts)) == {}
+    assert schema_of(live, "many_again") == schema_of(live, "many")
+    query = "SELECT string_agg(pg_get_userbyid(lomowner), ' ') FROM pg_largeobject_metadata"
+    assert value(live, "many_again", query) == "anna"
+    assert value(live, "postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'moorage%'") == 0
+    members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'anna'::regrole OR roleid = 'bert'::regrole"
+    assert value(live, "postgres", members) == 0
 
 
 @pytest.mark.parametrize(

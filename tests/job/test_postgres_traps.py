@@ -16,6 +16,7 @@ from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.compare import compare
 from moorage.backups.postgres.connections import connect
 from moorage.backups.postgres.dump import dump
+from moorage.backups.postgres.plain_roles import PREFIX, plain_role
 from moorage.backups.postgres.properties import apply_properties
 from moorage.backups.postgres.restore import drop_database, restore
 from moorage.backups.postgres.server import needed_room
@@ -153,3 +154,88 @@ def test_what_the_planner_computes_to_count_rows(live: DatabasePlan, app: Databa
     assert restored(live, tmp_path).rows == 1
     assert not is_trapped(live)
     assert value(live, "postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'moorage%'") == 0
+
+
+# What runs the trap while it is made or filled. Each in its own database, each by the owner of it.
+MADE = {
+    "check": "CREATE TABLE public.t (i integer CHECK (public.trap() = 1)); INSERT INTO public.t VALUES (1)",
+    "check of the whole row": """
+        CREATE TABLE public.t (i integer); INSERT INTO public.t VALUES (1);
+        CREATE FUNCTION public.ok(public.t) RETURNS boolean LANGUAGE sql AS 'SELECT public.trap() = 1';
+        ALTER TABLE public.t ADD CHECK (public.ok(t.*))""",
+    "check not valid": "CREATE TABLE public.t (i integer); ALTER TABLE public.t ADD CHECK (public.trap() = 1) NOT VALID",
+    "domain": """
+        CREATE DOMAIN public.d AS integer CHECK (public.trap() = 1); CREATE TABLE public.t (i public.d);
+        INSERT INTO public.t VALUES (1)""",
+    "domain not valid": """
+        CREATE DOMAIN public.d AS integer; CREATE TABLE public.t (i public.d); INSERT INTO public.t VALUES (1);
+        ALTER DOMAIN public.d ADD CHECK (public.trap() = 1) NOT VALID""",
+    "generated column": """
+        CREATE TABLE public.t (i integer, j integer GENERATED ALWAYS AS (i + public.trap()) STORED);
+        INSERT INTO public.t VALUES (1)""",
+    "partition key": """
+        CREATE TABLE public.t (i integer) PARTITION BY RANGE ((i + public.trap()));
+        CREATE TABLE public.p PARTITION OF public.t DEFAULT; INSERT INTO public.t VALUES (1)""",
+    "partition": """
+        CREATE TABLE public.t (i integer) PARTITION BY RANGE (i);
+        CREATE TABLE public.p (i integer CHECK (i + public.trap() > 0)); INSERT INTO public.p VALUES (1);
+        ALTER TABLE public.t ATTACH PARTITION public.p FOR VALUES FROM (0) TO (9)""",
+    "aggregate": """
+        CREATE DOMAIN public.d AS integer CHECK (public.trap() = 1);
+        CREATE FUNCTION public.added(public.d, integer) RETURNS public.d LANGUAGE sql AS 'SELECT $1';
+        CREATE AGGREGATE public.a (integer) (sfunc = public.added, stype = public.d, initcond = '1')""",
+    "foreign key": """
+        CREATE TYPE public.mood AS ENUM ('x');
+        CREATE FUNCTION public.said(public.mood) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+            BEGIN PERFORM public.spring(); RETURN 'x'; END $$;
+        CREATE CAST (public.mood AS text) WITH FUNCTION public.said(public.mood) AS IMPLICIT;
+        CREATE TABLE public.words (word text PRIMARY KEY); INSERT INTO public.words VALUES ('x');
+        CREATE TABLE public.t (m public.mood REFERENCES public.words); INSERT INTO public.t VALUES ('x')""",
+    "materialized view": "CREATE MATERIALIZED VIEW public.v AS SELECT public.trap()",
+    "primary key": """
+        CREATE TABLE public.t (i integer CHECK (public.trap() = 1) PRIMARY KEY); INSERT INTO public.t VALUES (1);
+        CREATE INDEX ON public.t ((i + public.trap()))""",
+    "exclusion": """
+        CREATE TABLE public.t (i integer, EXCLUDE ((i + public.trap()) WITH =)); INSERT INTO public.t VALUES (1)""",
+    "default": "CREATE TABLE public.t (i integer DEFAULT public.trap()); INSERT INTO public.t VALUES (1)",
+    "row security": """
+        CREATE TABLE public.t (i integer); INSERT INTO public.t VALUES (1); ALTER TABLE public.t FORCE ROW LEVEL SECURITY;
+        ALTER TABLE public.t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON public.t USING (public.trap() = 1)""",
+    "trigger and rule": """
+        CREATE TABLE public.t (i integer); CREATE TABLE public.u (i integer);
+        CREATE FUNCTION public.fired() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM public.trap(); RETURN NEW; END';
+        INSERT INTO public.t VALUES (1);
+        CREATE TRIGGER fires BEFORE INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.fired();
+        CREATE RULE also AS ON INSERT TO public.t DO ALSO INSERT INTO public.u VALUES (public.trap())""",
+}
+
+
+@pytest.mark.parametrize("script", MADE.values(), ids=MADE.keys())
+def test_what_is_run_to_restore_it(live: DatabasePlan, app: DatabasePlan, tmp_path: Path, script: str) -> None:
+    execute(live, APP, f"ALTER SCHEMA public OWNER TO {APP}")
+    execute(app, APP, TRAP + script)
+    restored(live, tmp_path)
+    assert not is_trapped(live)
+
+
+def test_a_role_that_a_killed_job_left_goes_with_the_next(live: DatabasePlan, app: DatabasePlan) -> None:
+    execute(live, "postgres", f"CREATE ROLE {PREFIX}0 LOGIN BYPASSRLS; GRANT CONNECT ON DATABASE {APP} TO {PREFIX}0")
+    execute(live, "postgres", f"CREATE ROLE {PREFIX}1 LOGIN; GRANT CONNECT ON DATABASE {APP} TO {PREFIX}1")
+    known = f"SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE starts_with(rolname, '{PREFIX}')"
+    with connect(replace(live, user=f"{PREFIX}1"), APP), plain_role(live, APP) as role:
+        assert value(live, "postgres", known) == " ".join(sorted([f"{PREFIX}1", role.user])), "one is in use"
+    with plain_role(live, APP) as role:
+        assert value(live, "postgres", known) == role.user
+    assert value(live, "postgres", known) is None
+
+
+def test_where_every_role_needs_a_password_the_plain_one_has_one(
+    live: DatabasePlan, app: DatabasePlan, tmp_path: Path
+) -> None:
+    execute(live, "postgres", "CREATE ROLE far SUPERUSER LOGIN PASSWORD 'x'")
+    file = tmp_path / "pgpass"
+    file.write_text("*:*:*:far:x\n")
+    file.chmod(0o600)
+    remote = replace(live, host="127.0.0.1", user="far", password_file=str(file))
+    execute(app, APP, "CREATE TABLE public.t AS SELECT 1 AS i")
+    assert restored(remote, tmp_path / "dump").rows == 1

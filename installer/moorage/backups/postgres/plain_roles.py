@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from moorage.errors import MoorageError
 from moorage.sensitive import Sensitive
 
 if TYPE_CHECKING:
+    from psycopg import sql
+
     from moorage.backups.postgres.connections import Connection
 
 # No role of an operator's is called so; what is granted to one is no property of a database.
@@ -32,6 +34,18 @@ _UNUSED = """
 SELECT rolname::text FROM pg_roles
 WHERE starts_with(rolname, %s) AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE usesysid = pg_roles.oid)
 """
+_CLOSED_SCHEMAS = """
+SELECT n.nspname::text, r.rolname::text FROM pg_namespace AS n, pg_roles AS r
+WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND r.rolname = ANY(%s)
+AND NOT has_schema_privilege(r.oid, n.oid, 'CREATE')
+"""
+_TABLES_OF_SUPERUSERS = """
+SELECT n.nspname::text, c.relname::text
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_roles AS r ON r.oid = c.relowner
+WHERE c.relkind IN ('r', 'p') AND r.rolsuper AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+AND NOT has_table_privilege(%s, c.oid, 'REFERENCES')
+"""
+_FOREIGN_SERVERS = "SELECT srvname::text FROM pg_foreign_server WHERE NOT has_server_privilege(%s, oid, 'USAGE')"
 # The first with roles that may read and write everything; older ones get no fixes of any kind.
 _FIRST_VERSION = 140000
 
@@ -62,13 +76,40 @@ def _create(connection: Connection, role: str, password: Sensitive, name: str, m
 
     # What the server may write into its log is not the password.
     verifier = connection.pgconn.encrypt_password(password.reveal().encode(), role.encode(), b"scram-sha-256").decode()
-    who = sql.Identifier(role)
-    connection.execute(sql.SQL("CREATE ROLE {} LOGIN BYPASSRLS PASSWORD {}").format(who, sql.Literal(verifier)))
+    create = sql.SQL("CREATE ROLE {} LOGIN BYPASSRLS PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
+    connection.execute(create)
     for other in member_of:
-        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(other), who))
+        connection.execute(_statement("GRANT {} TO {}", other, role))
     row = connection.execute("SELECT has_database_privilege(%s::name, %s, 'CONNECT')", [role, name]).fetchone()
     if not row or not row[0]:
-        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(name), who))
+        connection.execute(_statement("GRANT CONNECT ON DATABASE {} TO {}", name, role))
+
+
+@contextmanager
+def making_allowed(inside: Connection, role: str, owners: Sequence[str]) -> Iterator[Callable[[], None]]:
+    """What has to be allowed while `role` makes what `owners` will own in a new database; it is taken back at the end.
+
+    Gives what is to be called whenever new schemas or tables may be there. An object is given only to who may make one where
+    it is, and not every owner still may; what is granted to the role itself goes with it.
+    """
+    from psycopg import sql
+
+    given: set[tuple[str, str]] = set()
+
+    def allow() -> None:
+        for schema, owner in inside.execute(_CLOSED_SCHEMAS, [list(owners)]).fetchall():
+            inside.execute(_statement("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, owner))
+            given.add((schema, owner))
+        for schema, table in inside.execute(_TABLES_OF_SUPERUSERS, [role]).fetchall():
+            name = sql.Identifier(schema, table)
+            inside.execute(sql.SQL("GRANT REFERENCES ON {} TO {}").format(name, sql.Identifier(role)))
+        for (foreign,) in inside.execute(_FOREIGN_SERVERS, [role]).fetchall():
+            inside.execute(_statement("GRANT USAGE ON FOREIGN SERVER {} TO {}", foreign, role))
+
+    # After a failure there is nothing to take back: the database is removed.
+    yield allow
+    for schema, owner in given:
+        inside.execute(_statement("REVOKE USAGE, CREATE ON SCHEMA {} FROM {}", schema, owner))
 
 
 @contextmanager
@@ -91,16 +132,20 @@ def _drop_left_over(connection: Connection) -> None:
 def _drop_from(server: DatabasePlan, name: str, role: str) -> None:
     """Take back what was granted inside of a database; one that was removed has nothing to take back."""
     import psycopg
-    from psycopg import sql
 
     with suppress(MoorageError, psycopg.Error), connect(server, name, wait_seconds=0) as connection:
-        connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+        connection.execute(_statement("DROP OWNED BY {}", role))
 
 
 def _drop(connection: Connection, role: str) -> None:
     import psycopg
-    from psycopg import sql
 
     with suppress(psycopg.Error):
-        connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+        connection.execute(_statement("DROP OWNED BY {}", role))
+        connection.execute(_statement("DROP ROLE {}", role))
+
+
+def _statement(text: str, *names: str) -> sql.Composed:
+    from psycopg import sql
+
+    return sql.SQL(text).format(*(sql.Identifier(name) for name in names))

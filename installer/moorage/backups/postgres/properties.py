@@ -114,8 +114,7 @@ def _statements(facts: DatabaseFacts, name: str, *, with_owner: bool) -> Iterato
         yield sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(database, sql.Literal(known.connection_limit))
     for role, setting in known.settings:
         yield _setting(database, role, *setting.split("=", 1))
-    if known.privileges:
-        yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database)
+    yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database)
     for role, word, may_pass_on in known.privileges:
         if word not in _PRIVILEGE_WORDS:
             raise RestoreFailed(f"the manifest has a privilege `{word[:40]}` that no database has", "was it changed?")

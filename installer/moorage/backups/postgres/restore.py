@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from moorage.backups.manifest import DatabaseFacts
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.bound import extension_in, refuse_bound
 from moorage.backups.postgres.connections import connect, conninfo, is_superuser, program_environment, reason_of
+from moorage.backups.postgres.entries import Part, entries_of, parts_of
+from moorage.backups.postgres.plain_roles import WRITES, making_allowed, plain_role
 from moorage.backups.postgres.programs import started
 from moorage.backups.postgres.properties import apply_properties, create_statement
 from moorage.backups.postgres.roles import add_missing_roles, plain_name
@@ -61,6 +64,7 @@ def restore(
             warn(lost)
         _create(connection, facts, name)
         try:
+            _close(connection, name)
             _fill(connection, server, facts, folder / facts.folder, name, parallel, may_all, progress)
             apply_properties(connection, facts, name, may_all=may_all)
         except BaseException as error:
@@ -74,6 +78,13 @@ def drop_database(connection: Connection, name: str) -> None:
     from psycopg import sql
 
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _close(connection: Connection, name: str) -> None:
+    """Let nobody in until all is there: an app could change what is being made. Its rights come last."""
+    from psycopg import sql
+
+    connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
 
 
 def _create(connection: Connection, facts: DatabaseFacts, name: str) -> None:
@@ -113,12 +124,49 @@ def _fill(
     progress: Progress | None,
 ) -> None:
     options = ["--exit-on-error", "--no-tablespaces", f"--jobs={parallel}"]
-    if not may_all:
-        options += ["--no-owner", "--no-privileges"]
-    restoring = ["pg_restore", *options, f"--dbname={conninfo(name)}", str(dumped)]
-    _run(restoring, server, name, _tick(connection, facts, name, progress))
+    tick = _tick(connection, facts, name, progress)
+    if may_all:
+        _fill_with_owners(connection, server, dumped, name, options, tick)
+    else:
+        _run([*_program(options, name), "--no-owner", "--no-privileges", str(dumped)], server, name, tick)
+    # Gathers each table's with its owner's rights.
     analysing = ["vacuumdb", "--analyze-only", "--quiet", f"--jobs={parallel}", f"--dbname={conninfo(name)}"]
     _run(analysing, server, name, lambda: None)
+
+
+def _fill_with_owners(
+    connection: Connection, server: DatabasePlan, dumped: Path, name: str, options: list[str], tick: Callable[[], None]
+) -> None:
+    """The parts of the dump one after the other, each with the rights that it needs and no more.
+
+    A drill does the same: it proves the way that a restore takes, and takes no longer by it.
+    """
+    roles: dict[str, bool] = dict(connection.execute("SELECT rolname::text, rolsuper FROM pg_roles").fetchall())
+    entries = entries_of(dumped, roles, {role for role, is_super in roles.items() if is_super})
+    owners = sorted({role for entry in entries for role in entry.owners if not roles[role]})
+    with (
+        plain_role(server, name, (*WRITES, *owners)) as loader,
+        connect(server, name) as inside,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+
+        def make(part: Part) -> None:
+            wanted = Path(folder) / "entries"
+            wanted.write_text("\n".join(part.lines) + "\n", encoding="utf-8")
+            command = [*_program(options, name), f"--use-list={wanted}", str(dumped)]
+            _run(command, loader if part.is_plain else server, name, tick)
+
+        parts = parts_of(entries)
+        with making_allowed(inside, loader.user, owners) as allow:
+            for part in (part for part in parts if not part.is_late):
+                allow()
+                make(part)
+        for part in (part for part in parts if part.is_late):
+            make(part)
+
+
+def _program(options: list[str], name: str) -> list[str]:
+    return ["pg_restore", *options, f"--dbname={conninfo(name)}"]
 
 
 def _run(command: list[str], server: DatabasePlan, name: str, tick: Callable[[], None]) -> None:
