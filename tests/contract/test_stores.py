@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,8 @@ from moorage.backups.failures import (
     WrongKey,
 )
 from moorage.backups.plan import StorePlan
-from moorage.backups.stores import s3
+from moorage.backups.stores import base, s3
+from moorage.backups.stores import directory as directories
 from moorage.backups.stores.base import MARKER_KEY, Store
 from moorage.backups.stores.opening import open_store
 from moorage.sensitive import Sensitive
@@ -121,6 +124,15 @@ def test_the_same_content_again_is_fine_and_other_content_is_refused(place: Plac
     with pytest.raises(Tampered, match=r"20261122T033000Z-7f3a91\.record\.json is there already"):
         store.put(RECORD, b"two")
     assert store.get(RECORD) == b"one"
+
+
+def test_a_file_that_is_none_of_ours_by_its_size_is_not_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = place.open()
+    store.put(RECORD, bytes(1000))
+    for module in (base, directories, s3):
+        monkeypatch.setattr(module, "LARGEST_BYTES", 999)
+    with pytest.raises(Tampered, match="is larger than any file that moorage writes there"):
+        store.get(RECORD)
 
 
 def test_keys_are_sorted_and_relative(place: Place) -> None:
@@ -374,6 +386,26 @@ def test_a_dead_address_is_told(bucket: Place, impatient: None) -> None:
         store = open_store(replace(bucket.plan, endpoint=endpoint), "notes")
         with pytest.raises(StoreUnreachable, match="does not answer"):
             store.get(MARKER_KEY)
+
+
+def test_a_login_page_in_between_is_no_bucket(bucket: Place, tmp_path: Path) -> None:
+    class LoginPage(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = b"<html><body>please log in<br></body>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, format: str, *values: object) -> None:  # noqa: A002
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), LoginPage) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = open_store(replace(bucket.plan, endpoint=f"http://127.0.0.1:{server.server_port}"), "notes")
+        with pytest.raises(StoreUnreachable, match="answer"):
+            store.keys("backups/")
+        server.shutdown()
 
 
 def test_a_short_failure_is_ridden_out(bucket: Place, proxy: FaultyProxy) -> None:

@@ -79,6 +79,31 @@ def biggest(folder: Path) -> Path:
     return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
 
 
+@pytest.mark.parametrize("forged", ["store.json", "backups/20261101T033000Z-aaaaaa.record.json"])
+def test_what_somebody_put_into_one_store_takes_the_night_from_no_other(
+    tmp_path: Path, database: DatabasePlan, forged: str
+) -> None:
+    for name in ("open", "store"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    stores = (
+        StorePlan("open", directory=str(tmp_path / "open")),
+        StorePlan("disk", directory=str(tmp_path / "closed")),
+    )
+    (tmp_path / "closed").mkdir()
+    shutil.rmtree(tmp_path / "store")
+    site = new_site(tmp_path, database, *stores)
+    assert site.night() == 0, site.said
+    # Nested so deep that nobody can read it.
+    (tmp_path / "open" / "notes" / forged).write_bytes(b"[" * 500_000)
+    status = site.night()
+    assert site.states("disk") == ["good", "good"]
+    if forged == "store.json":
+        assert status != 0, "that one store failed is told"
+    else:
+        assert status == 0
+        assert site.states("open")[:2] == ["good", "good"]
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "added"])
 def test_a_damaged_dump_is_never_good(site: NightSite, damage: str) -> None:
     def between() -> None:

@@ -23,12 +23,14 @@ def signed(data: Mapping[str, Any], key: Sensitive) -> bytes:
 
 def verified(content: bytes, key: Sensitive, name: str) -> dict[str, Any]:
     """The document without its signature. Raises Tampered naming it when it is cut, edited or another key's."""
+    # Anybody may have written it: what is no text, or is nested deeper than can be read, is nothing of ours either.
     try:
         data = json.loads(content)
-        given = data.pop(_FIELD)
-    except (ValueError, KeyError, AttributeError, TypeError):
+        given = data.pop(_FIELD).encode()
+        wanted = _signature(data, key).encode()
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise Tampered(f"{name} is cut or no signed document") from None
-    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), _signature(data, key).encode()):
+    if not hmac.compare_digest(given, wanted):
         raise Tampered(
             f"{name} was changed after it was written, or was signed with another recovery key",
             "is secrets/recovery.key that of this deployment?",

@@ -157,7 +157,7 @@ def _publish(job: Job, night: Night, manifest: Manifest, digest: str, needed: Ro
             opened.catalogue.add_record(replace(record, samples=samples))
             job.workplace.end_record(opened.plan.name, night.id)
             job.report.done(f"store {opened.plan.name} has it, {human_size(record.added_bytes)} new")
-        except (MoorageError, OSError) as error:
+        except Exception as error:
             failure = failure_of(error)
             stores = tuple(
                 StoreOutcome(item.name, "", failure) if item.name == opened.plan.name else item for item in night.stores
@@ -184,7 +184,8 @@ def _into_store(
         opened.restic.ensure_repository()
         job.workplace.begin_record(plan.name, night.id)
         snapshot = opened.restic.back_up(_paths(job, night), night.id, _excludes(job), job.report.progress)
-    except (MoorageError, OSError) as error:
+    except Exception as error:
+        # Whatever is wrong with one store, the others get their backup.
         failure = failure_of(error)
         job.report.warning(f"store {plan.name}: {failure.reason}")
         return StoreOutcome(plan.name, "", failure), None

@@ -154,6 +154,11 @@ def test_a_cut_or_foreign_document_is_refused() -> None:
         b"{}",
         b'{"signature": 7}',
         b"null",
+        b'{"signature": "\\ud800"}',
+        b'{"signature": "", "a": ' + b"9" * 10000 + b"}",
+        b"[" * 200_000,
+        b'{"signature": "", "a": ' + b'{"a":' * 200_000,
+        b'{"signature": "x", "a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
         signed(RECORD.as_data(), Sensitive("x")),
     ):
         with pytest.raises(Tampered):

@@ -12,6 +12,8 @@ MARKER_KEY = "store.json"
 RESTIC_FOLDER = "restic"
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _LONGEST = 500
+# Far more than any small file of ours has; whoever can write into a store must not fill our memory.
+LARGEST_BYTES = 8 << 20
 
 
 class Store(Protocol):
@@ -23,7 +25,7 @@ class Store(Protocol):
         """Write a small file, whole or not at all, durably; the same content again is fine, other content raises."""
 
     def get(self, key: str) -> bytes | None:
-        """The content of a small file, None where there is none."""
+        """The content of a small file, None where there is none. Raises Tampered for one that is none of ours by its size."""
 
     def keys(self, prefix: str) -> tuple[str, ...]:
         """The keys that begin with `prefix`, sorted, relative to the project's folder."""
@@ -67,3 +69,13 @@ def must_be_same(store: str, key: str, before: bytes, after: bytes) -> None:
             f"store `{store}`: {key} is there already, with other content; it was left as it is",
             "did two servers run the same deployment, or did somebody change the file?",
         )
+
+
+def must_be_small(store: str, key: str, content: bytes) -> bytes:
+    """The content as far as it was read; raises Tampered when that is more than `LARGEST_BYTES`."""
+    if len(content) > LARGEST_BYTES:
+        raise Tampered(
+            f"store `{store}`: {key} is larger than any file that moorage writes there ({LARGEST_BYTES >> 20} MiB)",
+            "who else can write into this store?",
+        )
+    return content

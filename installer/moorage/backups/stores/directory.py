@@ -12,7 +12,15 @@ from typing import NoReturn
 
 from moorage.backups.failures import BackupError, StoreFull, StoreRefused, StoreUnreachable
 from moorage.backups.plan import StorePlan
-from moorage.backups.stores.base import MARKER_KEY, RESTIC_FOLDER, checked_key, checked_prefix, must_be_same
+from moorage.backups.stores.base import (
+    LARGEST_BYTES,
+    MARKER_KEY,
+    RESTIC_FOLDER,
+    checked_key,
+    checked_prefix,
+    must_be_same,
+    must_be_small,
+)
 from moorage.durable import is_unfinished, make_closed_folder, only_writer, place_file, sync_folder
 from moorage.quantities import human_size
 
@@ -46,8 +54,8 @@ class DirectoryStore:
         path = self._folder / checked_key(key)
         with self._failures():
             self._must_be_there()
-            with suppress(FileNotFoundError, NotADirectoryError):
-                return path.read_bytes()
+            with suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
+                return must_be_small(self.plan.name, key, file.read(LARGEST_BYTES + 1))
         return None
 
     def keys(self, prefix: str) -> tuple[str, ...]:

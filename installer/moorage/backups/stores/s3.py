@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from moorage.backups.failures import BackupError, Damaged, StoreRefused, StoreUnreachable
 from moorage.backups.plan import StorePlan
-from moorage.backups.stores.base import RESTIC_FOLDER, checked_key, checked_prefix, must_be_same
+from moorage.backups.stores.base import (
+    LARGEST_BYTES,
+    RESTIC_FOLDER,
+    checked_key,
+    checked_prefix,
+    must_be_same,
+    must_be_small,
+)
 from moorage.backups.stores.s3_credentials import Credentials, credentials_of, role_environment
 from moorage.backups.stores.s3_failures import is_missing_key, is_precondition, is_unsupported, told_apart
 
@@ -79,9 +86,8 @@ class S3Store:
 
         with self._failures():
             try:
-                return self._client.get_object(Bucket=self.plan.bucket, Key=self._root + checked_key(key))[
-                    "Body"
-                ].read()
+                found = self._client.get_object(Bucket=self.plan.bucket, Key=self._root + checked_key(key))
+                return must_be_small(self.plan.name, key, found["Body"].read(LARGEST_BYTES + 1))
             except ClientError as error:
                 if not is_missing_key(error):
                     raise
@@ -133,6 +139,7 @@ class S3Store:
             MetadataRetrievalError,
             NoCredentialsError,
         )
+        from botocore.parsers import ResponseParserError
 
         try:
             yield
@@ -142,6 +149,11 @@ class S3Store:
             raise told_apart(self.plan, error) from None
         except (BotoCoreError, HTTPClientError, Boto3Error) as error:
             raise self._unreachable(error) from None
+        except ResponseParserError:
+            raise StoreUnreachable(
+                f"store `{self.plan.name}`: {self._endpoint()} answers, but not as an S3 server does",
+                "does a proxy or a login page of the network stand between?",
+            ) from None
 
     def _without_role(self) -> BackupError:
         return StoreRefused(
