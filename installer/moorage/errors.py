@@ -12,6 +12,7 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class MoorageError(Exception):
@@ -90,6 +91,28 @@ def refused_by_the_system(error: OSError) -> MoorageError:
     reason = error.strerror or type(error).__name__
     what = f"{error.filename}: " if isinstance(error.filename, (str, os.PathLike)) else ""
     return MoorageError(f"{what}{reason}", _NEXT_STEPS.get(error.errno or 0, _LOOK_AGAIN))
+
+
+# More than the last twenty lines of an output are never shown.
+_SHOWN_FRAMES = 12
+
+
+def places_of(error: BaseException) -> list[str]:
+    """The way to an error and the errors before it, as places in the code: no message, no source line, no value."""
+    import traceback
+
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    lines = places_of(earlier) if earlier is not None else []
+    frames = traceback.extract_tb(error.__traceback__, limit=-_SHOWN_FRAMES)
+    lines += [f"{_short(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames]
+    where = f" at {_short(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    return [*lines, f"{type(error).__name__}{where}"]
+
+
+def _short(file: str) -> str:
+    """The file's place inside the package, or its last two names."""
+    _, found, inside = file.rpartition("/moorage/")
+    return inside if found else "/".join(Path(file).parts[-2:])
 
 
 class InputError(MoorageError):

@@ -130,5 +130,11 @@ class NoSuchBackup(BackupError):
     exit_status = 39
 
 
+class Unexpected(BackupError):
+    """A mistake of moorage's own, or an answer that it does not know."""
+
+    exit_status = 40
+
+
 # Reasons that say something about one store's copy of a backup only: what lies in the others may be whole.
 ABOUT_ONE_COPY = (Tampered, Damaged)

@@ -25,13 +25,16 @@ from moorage.backups import (
 )
 from moorage.backups.concluding import conclude
 from moorage.backups.drilling import drill
-from moorage.backups.failures import BackupError
+from moorage.backups.failures import BackupError, Unexpected
 from moorage.backups.job_context import Job
 from moorage.backups.moments import parse_moment
 from moorage.backups.plan import read_plan
 from moorage.backups.report import Report
 from moorage.backups.taking import take
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, places_of
+
+# Switches on what only whoever looks for a mistake wants to see; values are left out all the same.
+_DEBUG = "MOORAGE_JOB_DEBUG"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if isinstance(error.filename, str) else ""
         report.failure(f"{place}{error.strerror or type(error).__name__}", exit_status=BackupError.exit_status)
         return BackupError.exit_status
+    except Exception as error:
+        return _unexpected(error, report)
+
+
+def _unexpected(error: Exception, report: Report) -> int:
+    """The last resort. The text of such an error may hold rows of the app's or an address with its password: it stays out."""
+    places = places_of(error)
+    report.failure(
+        f"the job made a mistake, or got an answer that it does not know ({places[-1]}); this is not your fault",
+        f"please report it; with {_DEBUG}=1 in its environment the job says how it came there",
+        Unexpected.exit_status,
+    )
+    if os.environ.get(_DEBUG):
+        report.warning("\n".join(places))
+    return Unexpected.exit_status
 
 
 def _take(job: Job, _: argparse.Namespace) -> int:

@@ -31,7 +31,6 @@ from moorage.backups.records import Record, VolumeFacts, new_id, timestamp
 from moorage.backups.signing import signed
 from moorage.backups.workplace import Night, StoreOutcome, failure_of
 from moorage.durable import replace_file
-from moorage.errors import MoorageError
 from moorage.quantities import human_size
 from moorage.words import plural
 

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from moorage.backups.failures import BackupError, Busy, DatabaseUnreachable, Unfinished
+from moorage.backups.failures import BackupError, Busy, DatabaseUnreachable, Unexpected, Unfinished
 from moorage.backups.postgres.connections import reason_of
 from moorage.backups.records import is_id
 from moorage.durable import replace_file, sync_folder
-from moorage.errors import MoorageError
+from moorage.errors import MoorageError, places_of
 
 Phase = Literal["take", "drill", "conclude", "done"]
 _UNRECORDED = "unrecorded.json"
@@ -246,7 +246,9 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, OSError) and error.errno is not None:
         place = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return Failure(BackupError.exit_status, f"{place}{error.strerror}")
-    return Failure(BackupError.exit_status, f"an unexpected {type(error).__name__}")
+    if not isinstance(error, Exception):
+        return Failure(Unfinished.exit_status, f"cut off by a {type(error).__name__}")
+    return Failure(Unexpected.exit_status, f"an unexpected {places_of(error)[-1]}", "please report it")
 
 
 def _failure(data: dict[str, Any] | None) -> Failure | None:

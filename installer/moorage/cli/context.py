@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moorage.console import Console
-from moorage.errors import InputError, MoorageError
+from moorage.errors import InputError, MoorageError, places_of
 
 if TYPE_CHECKING:
     from moorage.flow import Deployment
-
-
-# More than the last twenty lines of an output are never shown.
-_SHOWN_FRAMES = 12
 
 
 class Context:
@@ -61,7 +57,7 @@ class Context:
 
     def report_mistake(self, error: Exception) -> None:
         """A mistake of this program: where it happened, and never a value, for any of them may be a secret."""
-        places = _places(error)
+        places = places_of(error)
         message = f"moorage made a mistake ({places[-1]}); this is not your fault"
         hint = "please report it with what `moorage --version` says" + (
             "" if self.console.verbose else " and what the same command shows with `--verbose`"
@@ -78,21 +74,3 @@ class Context:
             self.console.detail("\n".join(output.splitlines()[-20:]))
         if error.hint:
             self.console.detail(f"→ {error.hint}")
-
-
-def _places(error: BaseException) -> list[str]:
-    """The way to an error and the errors before it, as places in the code: no message, no source line, no value."""
-    import traceback
-
-    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    lines = _places(earlier) if earlier is not None else []
-    frames = traceback.extract_tb(error.__traceback__, limit=-_SHOWN_FRAMES)
-    lines += [f"{_short(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames]
-    where = f" at {_short(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
-    return [*lines, f"{type(error).__name__}{where}"]
-
-
-def _short(file: str) -> str:
-    """The file's place inside the package, or its last two names."""
-    _, found, inside = file.rpartition("/moorage/")
-    return inside if found else "/".join(Path(file).parts[-2:])
