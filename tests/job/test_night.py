@@ -25,7 +25,7 @@ from moorage.backups.plan import AssertionPlan, DatabasePlan, PhysicalPlan, Stor
 from moorage.backups.postgres.connections import connect
 from moorage.backups.retention import RetentionPolicy
 from moorage.recovery_key import make_recovery_key
-from tests.job.live_server import execute, live_server, make_database
+from tests.job.live_server import execute, live_server, make_database, value
 from tests.job.night_site import NightSite, new_site
 
 SCRIPT = """
@@ -579,9 +579,7 @@ def test_databases_that_the_configuration_does_not_name_are_in_it_too(
     execute(database, "by hand", "CREATE TABLE x AS SELECT 1 AS y")
     execute(database, "postgres", "CREATE TABLE public.y AS SELECT generate_series(1, 7) AS z")
     execute(database, "postgres", "ALTER DATABASE closed ALLOW_CONNECTIONS false")
-    with connect(database, "notes") as connection:
-        # Other tests write, too.
-        (rows,) = connection.execute("SELECT count(*) FROM public.notes").fetchone() or ()
+    rows = value(database, "notes", "SELECT count(*) FROM public.notes")
     try:
         assert site.night() == 0, site.said
         record = site.backups()[0].record
