@@ -16,6 +16,7 @@ from moorage.backups.physical import folders
 from moorage.backups.physical.engine import Restored
 from moorage.backups.physical.recovery import recovered_server
 from moorage.backups.plan import DatabasePlan
+from moorage.backups.postgres.quiet import quiet_settings
 from tests.job.physical_cluster import Cluster, cluster_in, now, recovered_rows
 
 
@@ -180,3 +181,30 @@ def test_a_cluster_that_was_restored_archives_again_and_its_log_is_whole(tmp_pat
         second = cluster.engine.restore("local", tmp_path / "again", moment)
         with recovered_server(second, _database(cluster), is_drill=False) as recovered:
             assert _notes(recovered.server) == ["after the restore", "kept"]
+
+
+def test_a_recovered_cluster_does_nothing_by_itself(tmp_path: Path) -> None:
+    with cluster_in(tmp_path / "live", parameters={"wal_level": "logical"}) as cluster:
+        cluster.check()
+        where = f"host={cluster.socket} dbname=app user=app"
+        cluster.run(
+            "create table notes (body text)",
+            "create publication p for table notes",
+            "select pg_create_logical_replication_slot('s', 'pgoutput')",
+            f"create subscription s connection '{where}' publication p with (connect = false, slot_name = 's')",
+            "alter subscription s enable",
+        )
+        cluster.engine.backup("local", now())
+        cluster.switch()
+        restored = cluster.engine.restore("local", tmp_path / "restored", None)
+        with recovered_server(restored, _database(cluster), is_drill=True) as recovered:
+            assert recovered_rows(recovered.server, "select subenabled from pg_subscription") == [(True,)]
+            # Who would go to the publisher, and move on the place in the stream that the original holds.
+            workers = "select backend_type from pg_stat_activity where backend_type like 'logical replication%'"
+            assert recovered_rows(recovered.server, workers) == []
+            assert cluster.run(workers) != []
+            known = {
+                row[0]: row[1] for row in recovered_rows(recovered.server, "select name, setting from pg_settings")
+            }
+            for name, expected in quiet_settings(recovered.server.major).items():
+                assert known.get(name, expected) == expected, name

@@ -18,6 +18,7 @@ from moorage.backups.physical.control import settings_of_the_log
 from moorage.backups.physical.folders import make_owned
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.quiet import quiet_settings
 
 PORT = 5432
 _POLL_SECONDS = 0.2
@@ -74,7 +75,9 @@ def recovered_server(
     make_owned(runtime)
     started = time.monotonic()
     with (runtime / "server.log").open("wb") as log:
-        server = _start(restored, runtime, is_drill=is_drill, parameters=parameters or {}, log=log)
+        server = _start(
+            restored, runtime, major=database.major, is_drill=is_drill, parameters=parameters or {}, log=log
+        )
         try:
             plan = replace(database, host=str(runtime), port=PORT, password_file="", tls="", cluster_folder="")
             _wait(server, plan, runtime / "server.log", started + limit_seconds)
@@ -98,7 +101,13 @@ def _refuse_other_files(data: Path, database: DatabasePlan) -> None:
 
 
 def _start(
-    restored: ClusterFiles, runtime: Path, *, is_drill: bool, parameters: Mapping[str, str], log: IO[bytes]
+    restored: ClusterFiles,
+    runtime: Path,
+    *,
+    major: int,
+    is_drill: bool,
+    parameters: Mapping[str, str],
+    log: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     for name, text in (("hba.conf", "local all all trust\n"), ("postgresql.conf", "")):
         (runtime / name).write_text(text, encoding="utf-8")
@@ -124,6 +133,7 @@ def _start(
         **({"fsync": "off", "full_page_writes": "off"} if is_drill else {}),
         **({"restore_command": f'cp "{restored.wal}/%f" "%p"'} if restored.wal else {}),
         **parameters,
+        **quiet_settings(major),
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     command = as_owner(["postgres", "-D", str(restored.data), *options])

@@ -19,6 +19,7 @@ from moorage.backups.failures import BackupError, RestoreFailed
 from moorage.backups.manifest import ServerFacts
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.connections import connect
+from moorage.backups.postgres.quiet import quiet_settings
 from moorage.backups.postgres.restore import drop_database
 from moorage.backups.postgres.server import client_version, system_identifier
 from moorage.quantities import MEBIBYTE
@@ -52,8 +53,6 @@ _SETTINGS = {
     "synchronous_commit": "off",
     "unix_socket_permissions": "0700",
     "wal_level": "minimal",
-    "cron.launch_active_jobs": "off",
-    "timescaledb.max_background_workers": "0",
 }
 
 
@@ -129,10 +128,7 @@ def _sockets(folder: Path) -> Path:
 
 
 def _configure(data: Path, settings: Mapping[str, str]) -> None:
-    known = dict(settings)
-    if client_version("initdb")[0] >= 17:
-        # A trigger on login would run for us, too.
-        known["event_triggers"] = "off"
+    known = {**settings, **quiet_settings(client_version("initdb")[0])}
     lines = [f"{name} = '{_escaped(value)}'\n" for name, value in sorted(known.items())]
     (data / "postgresql.conf").write_text("".join(lines), encoding="utf-8")
 
