@@ -55,7 +55,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabasePlan]:
 def site(tmp_path: Path, live: DatabasePlan) -> Iterator[NightSite]:
     made = new_site(tmp_path, live)
     yield made
-    for identifier in putting_back.restored(made.job()):
+    for identifier in [item.id for item in putting_back.restored(made.job())]:
         putting_back.discard(made.job(), identifier)
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from moorage.backups.failures import RestoreFailed
 from moorage.backups.manifest import DatabaseFacts, DatabaseProperties
-from moorage.backups.plan import DatabasePlan
+from moorage.backups.plan import AssertionPlan, DatabasePlan
+from moorage.backups.postgres.assertions import ask
 from moorage.backups.postgres.compare import compare
 from moorage.backups.postgres.connections import connect
 from moorage.backups.postgres.dump import dump
@@ -239,3 +240,11 @@ def test_where_every_role_needs_a_password_the_plain_one_has_one(
     remote = replace(live, host="127.0.0.1", user="far", password_file=str(file))
     execute(app, APP, "CREATE TABLE public.t AS SELECT 1 AS i")
     assert restored(remote, tmp_path / "dump").rows == 1
+
+
+def test_an_operators_question_to_a_view_of_the_app(live: DatabasePlan, app: DatabasePlan) -> None:
+    execute(app, APP, TRAP + "CREATE SCHEMA own; CREATE VIEW own.v AS SELECT public.trap() AS one")
+    execute(app, APP, f"ALTER DATABASE {APP} SET search_path = own")
+    (result,) = ask(live, [AssertionPlan("a question", APP, "SELECT one = 1 FROM v")])
+    assert (result.passed, result.detail) == (True, "true")
+    assert not is_trapped(live)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from moorage.backups.plan import AssertionPlan, DatabasePlan
 from moorage.backups.postgres.connections import connect, reason_of
+from moorage.backups.postgres.plain_roles import plain_role
 from moorage.backups.records import CheckResult
 from moorage.errors import MoorageError
 from moorage.words import plural
@@ -21,7 +22,10 @@ _TIMEOUT_SECONDS = 60
 def ask(
     server: DatabasePlan, assertions: Sequence[AssertionPlan], *, timeout_seconds: int = _TIMEOUT_SECONDS
 ) -> tuple[CheckResult, ...]:
-    """Ask every question, read-only; anything but one `true` is a result that did not pass, with the reason."""
+    """Ask every question by a role that may read everything and nothing else.
+
+    Anything but one `true` is a result that did not pass, with the reason.
+    """
     return tuple(_answer(server, assertion, timeout_seconds) for assertion in assertions)
 
 
@@ -29,8 +33,12 @@ def _answer(server: DatabasePlan, assertion: AssertionPlan, timeout_seconds: int
     import psycopg
 
     try:
-        # The app's view of its database: its search path, its time zone.
-        with connect(server, assertion.database, with_its_settings=True) as connection:
+        # The app's view of its database, its search path and its time zone, so not with a superuser's rights: a view that
+        # is asked may run functions of the app.
+        with (
+            plain_role(server, assertion.database) as reader,
+            connect(reader, assertion.database, with_its_settings=True) as connection,
+        ):
             problem = _problem(connection, assertion.sql, timeout_seconds)
     except psycopg.errors.QueryCanceled:
         problem = f"took longer than {timeout_seconds} s"
