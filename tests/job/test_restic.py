@@ -426,6 +426,18 @@ def test_the_lock_of_a_container_that_was_killed_does_not_stop_the_next_one(rig:
     assert not _locks(rig)
 
 
+def test_the_name_of_a_lock_is_never_an_option(rig: Rig) -> None:
+    restic = rig.ready()
+    restic.back_up([str(rig.files)], "a")
+    planted = rig.store_folder / "notes/restic/locks/--password-command=touch owned"
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.write_bytes(b"")
+    asked: list[str] = []
+    restic._own_locks.remove_dead(restic._store, lambda name: asked.append(name) or {})  # type: ignore[func-returns-value]
+    assert asked == []
+    assert planted.exists()
+
+
 def _leave_lock_of(rig: Rig, host: str) -> None:
     """The lock of a restic that was killed on another host."""
     line = f"hostname {host} && exec restic check --read-data"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from typing import Any
 from moorage.backups.stores.base import RESTIC_FOLDER, Store
 from moorage.durable import make_closed_folder
 
+_NAME = re.compile(r"[0-9a-f]{64}")
 # After 30 minutes restic itself takes a lock for dead.
 _REMEMBERED_SECONDS = 86400.0
 
@@ -49,7 +51,11 @@ class OwnLocks:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             hosts = self._remembered()
             for key in store.keys(f"{RESTIC_FOLDER}/locks/"):
-                lock = content_of(key.rpartition("/")[2])
+                name = key.rpartition("/")[2]
+                # It becomes an argument of restic's: what else lies there may be called like an option.
+                if not _NAME.fullmatch(name):
+                    continue
+                lock = content_of(name)
                 if lock.get("hostname") in hosts and not _is_alive(lock):
                     store.delete(key)
         except BlockingIOError:
