@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from moorage.quantities import human_size
+from moorage.words import printable
 
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
 
@@ -89,7 +90,7 @@ class Console:
         filled = min(_BAR, _BAR * done // total)
         left = "" if seconds_left is None else f", {_span(seconds_left)} left"
         bar = "█" * filled + "·" * (_BAR - filled)
-        text = f"{what} {bar} {human_size(done)} of {human_size(total)}{left}"
+        text = f"{printable(what)} {bar} {human_size(done)} of {human_size(total)}{left}"
         sys.stderr.write(f"\r\033[K{self._paint('◎', 'blue', sys.stderr)} {text}")
         if done >= total:
             sys.stderr.write("\r\033[K")
@@ -101,14 +102,15 @@ class Console:
 
     def line(self, text: str = "") -> None:
         """One line of result on stdout."""
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(printable(text) + "\n")
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A plain aligned table on stdout."""
-        widths = [max(len(row[index]) for row in (heads, *rows)) for index in range(len(heads))]
-        for number, row in enumerate((heads, *rows)):
+        shown = [[printable(cell) for cell in row] for row in (heads, *rows)]
+        widths = [max(len(row[index]) for row in shown) for index in range(len(heads))]
+        for number, row in enumerate(shown):
             text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            self.line(self._paint(text, "bold", sys.stdout) if number == 0 else text)
+            sys.stdout.write((self._paint(text, "bold", sys.stdout) if number == 0 else text) + "\n")
 
     def ask(self, question: str, default: str = "") -> str:
         """Ask one question on the terminal; an empty answer takes the default."""
@@ -128,7 +130,8 @@ class Console:
     def _talk(self, glyph: str, colour: str, text: str, *, always: bool = False) -> None:
         if self.quiet and not always:
             return
-        painted = self._paint(text, colour, sys.stderr) if colour == "dim" else text
+        shown = printable(text)
+        painted = self._paint(shown, colour, sys.stderr) if colour == "dim" else shown
         sys.stderr.write(f"{self._paint(glyph, colour, sys.stderr)} {painted}\n")
         sys.stderr.flush()
 

@@ -1,9 +1,14 @@
-"""The nearest right word, for messages that help."""
+"""Words for messages that help: the nearest right one, lists, numbers, and nothing that a terminal would obey."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+_COLOURING = re.compile(r"\x1b\[[0-9;]*m")
+# Control characters of both kinds, and those that turn the direction of writing around; line breaks and tabs stay.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
@@ -30,3 +35,8 @@ def abridged(items: Sequence[str], most: int | None) -> str:
 def plural(count: int, noun: str, several: str = "") -> str:
     """`1 file`, `2 files`."""
     return f"{count} {noun if count == 1 else several or noun + 's'}"
+
+
+def printable(text: str) -> str:
+    """The text as it may go to a terminal: names of files, tables and objects may be anybody's, and hold its commands."""
+    return _OBEYED.sub("\ufffd", _COLOURING.sub("", text))

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.words import abridged, listed, nearest, plural
+from moorage.backups.report import Report
+from moorage.console import Console
+from moorage.words import abridged, listed, nearest, plural, printable
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,31 @@ def test_a_noun_may_have_its_own_plural() -> None:
 )
 def test_a_long_list_is_abridged(count: int, most: int | None, text: str) -> None:
     assert abridged([str(number) for number in range(count)], most) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, größe ☃ 👩‍👩‍👧\n\tnext", "plain, größe ☃ 👩‍👩‍👧\n\tnext"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07x\rover", "�]0;title�x�over"),
+        ("\x1b[2J\x9b2J\x7f\x00", "�[2J�2J��"),
+        ("a\u202eb\u2066", "a�b�"),
+    ],
+)
+def test_nothing_that_a_terminal_would_obey_is_shown(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_what_others_named_is_shown_so_by_the_console_and_by_the_job(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "x\x1b]0;\x07\x9b2J"
+    console = Console()
+    for say in (console.action, console.success, console.warning, console.failure, console.detail, console.line):
+        say(evil)
+    console.table(["name"], [[evil]])
+    report = Report()
+    for tell in (report.step, report.done, report.warning, report.failure, report.data):
+        tell(evil)
+    said = "".join(capsys.readouterr())
+    assert said.count("x") == 12
+    assert not set(said) & set("\x1b\x07\x9b")

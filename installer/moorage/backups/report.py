@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+from moorage.words import printable
+
 # Often enough for a bar that moves, seldom enough for a log.
 _INTERVAL_SECONDS = 0.5
 _LOG_INTERVAL_SECONDS = 15.0
@@ -47,7 +49,7 @@ class Report:
         if self.as_json:
             self._event("data", content=content)
             return
-        self._out.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        self._out.write(printable(json.dumps(content, indent=2, ensure_ascii=False)) + "\n")
         self._out.flush()
 
     def progress(self, done: int, total: int, what: str) -> None:
@@ -73,5 +75,5 @@ class Report:
         self._out.flush()
 
     def _line(self, text: str) -> None:
-        self._errors.write(text + "\n")
+        self._errors.write(printable(text) + "\n")
         self._errors.flush()
