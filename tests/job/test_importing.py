@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from moorage.backups import importing, putting_back
-from moorage.backups.failures import BackupError
+from moorage.backups.failures import BackupError, Tampered
 from moorage.backups.manifest import MANIFEST_FILE
 from moorage.backups.plan import DatabasePlan
 from moorage.backups.postgres.connections import connect
@@ -89,10 +90,16 @@ class Bringer:
         importing.digest(self.site.plan, job.report, identifier, dump, database)
         return identifier
 
+    def prepared(self, identifier: str, into: str = "") -> tuple[importing.TableChange, ...]:
+        """What it would change, now that it lies beside."""
+        changes = importing.restore(self.site.plan, self.site.job().report, identifier, into)
+        importing.finish(self.site.job(), identifier)
+        return changes
+
     def tables(self, dump: Path, database: str = "", into: str = "") -> tuple[object, ...]:
         """Names and rows of what would be put in place, in the order of names."""
         identifier = self.digested(dump, database, into)
-        changes = importing.prepare(self.site.job(), identifier)
+        changes = self.prepared(identifier, into)
         then = sorted((change.name, change.rows_then) for change in changes)
         return tuple(word for name, rows in then for word in (name.removeprefix("public."), rows))
 
@@ -208,7 +215,7 @@ def test_what_is_no_dump_is_refused(bring: Bringer) -> None:
 
 def test_what_is_told_before_the_exchange_are_the_rows_of_both(bring: Bringer) -> None:
     identifier = bring.digested(bring.made("dump.sql", "notes"))
-    changes = importing.prepare(bring.site.job(), identifier)
+    changes = bring.prepared(identifier)
     assert [(item.name, item.rows_now, item.rows_then) for item in changes] == [
         ("public.notes", 10, ROWS),
         ("public.tags", 0, TAGS),
@@ -217,7 +224,7 @@ def test_what_is_told_before_the_exchange_are_the_rows_of_both(bring: Bringer) -
 
 def test_what_a_dump_names_no_owner_for_is_the_live_owners(bring: Bringer, live: DatabasePlan) -> None:
     identifier = bring.digested(bring.made("dump.sql", "shop", "--no-owner"))
-    importing.prepare(bring.site.job(), identifier)
+    bring.prepared(identifier)
     putting_back.swap(bring.site.job(), identifier)
     try:
         assert value(live, "notes", "SELECT count(*) FROM public.notes") == 7
@@ -265,7 +272,7 @@ def test_a_dump_that_says_nothing_of_its_database_leaves_that_as_it_was(
     before = told(live, particular)
     assert before[:3] == ("app", "UTF8", "C.utf8")
     identifier = bring.digested(bring.made("dump", "notes", *words))
-    importing.prepare(bring.site.job(), identifier)
+    bring.prepared(identifier)
     putting_back.swap(bring.site.job(), identifier)
     assert value(live, particular, "SELECT count(*) FROM public.notes") == ROWS
     assert told(live, particular) == before
@@ -283,7 +290,7 @@ def test_what_a_dump_says_of_its_database_is_what_it_becomes(
     )
     theirs = told(bring.other, "shop")
     identifier = bring.digested(bring.made("dump.sql", "shop", "--create"))
-    importing.prepare(bring.site.job(), identifier)
+    bring.prepared(identifier)
     putting_back.swap(bring.site.job(), identifier)
     assert told(live, particular) == theirs
     putting_back.undo(bring.site.job(), identifier)
@@ -298,8 +305,34 @@ def test_a_database_that_is_not_there_is_told_before_anything_begins(bring: Brin
 def test_what_a_killed_import_left_goes_with_the_next_one(bring: Bringer) -> None:
     left = importing.begin(bring.site.job(), "")
     kept = bring.digested(bring.made("dump.sql", "shop"))
-    importing.prepare(bring.site.job(), kept)
+    bring.prepared(kept)
     importing.begin(bring.site.job(), "")
     there = {path.name for path in (bring.site.folder / "work" / "restore").iterdir()}
     assert left not in there
-    assert kept in there
+    assert kept in {item.id for item in putting_back.restored(bring.site.job())}
+
+
+def test_what_came_of_a_dump_is_held_against_the_live_server(bring: Bringer, live: DatabasePlan) -> None:
+    """Whatever ran in the throw-away server may have written anything: a name, a path, an owner, a link."""
+    identifier = bring.digested(bring.made("dump.sql", "notes"))
+    place = bring.site.folder / "work" / "restore" / identifier / "input" / "dump" / MANIFEST_FILE
+    original = json.loads(place.read_text())
+    for key, forged in (("folder", "../../../../etc"), ("name", "postgres")):
+        changed = json.loads(json.dumps(original))
+        changed["databases"][0][key] = forged
+        place.write_text(json.dumps(changed))
+        with pytest.raises(Tampered):
+            bring.prepared(identifier)
+    changed = json.loads(json.dumps(original))
+    changed["databases"][0]["owner"] = live.user
+    place.write_text(json.dumps(changed))
+    link = place.parent / "notes" / "4711.dat"
+    link.symlink_to("/etc/passwd")
+    with pytest.raises(Tampered, match=r"4711\.dat"):
+        bring.prepared(identifier)
+    link.unlink()
+    bring.prepared(identifier)
+    putting_back.swap(bring.site.job(), identifier)
+    owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'notes'"
+    assert value(live, "postgres", owner) == "app"
+    putting_back.undo(bring.site.job(), identifier)

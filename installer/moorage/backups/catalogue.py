@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from moorage.backups.failures import ForeignStore, NoSuchBackup, Tampered, WrongKey
+from moorage.backups.failures import Damaged, ForeignStore, NoSuchBackup, Tampered, WrongKey
 from moorage.backups.records import SCHEMA, Record, StoredBackup, Verdict, is_id, read_record, read_verdict
 from moorage.backups.signing import signed, verified
 from moorage.backups.stores.base import MARKER_KEY, RESTIC_FOLDER, Store
@@ -37,7 +37,7 @@ def read_marker(store: Store) -> Marker | None:
     try:
         known = json.loads(content)
         return Marker(str(known["project"]), str(known["deployment_id"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Tampered(f"store `{store.plan.name}`: its marker {MARKER_KEY} is cut or no marker") from None
 
 
@@ -157,16 +157,18 @@ class Catalogue:
                 f"the record of {backup_id} is that of {_named(Marker(record.project, record.deployment_id))}"
             )
             record = None
+        status = Tampered.exit_status if problems else 0
         if record is None and not is_expired and not problems:
             problems.append(f"the record of {backup_id} is missing")
-        return StoredBackup(backup_id, record, verdict, is_expired, "; ".join(problems))
+            status = Damaged.exit_status
+        return StoredBackup(backup_id, record, verdict, is_expired, "; ".join(problems), status)
 
     def _read(self, backup_id: str, kind: str, shape: Callable[[dict[str, Any]], Any], problems: list[str]) -> Any:
         """A signed file of a backup, None where there is none or it can't be trusted, which is noted in `problems`."""
-        content = self._store.get(_key(backup_id, kind))
-        if content is None:
-            return None
         try:
+            content = self._store.get(_key(backup_id, kind))
+            if content is None:
+                return None
             data = verified(content, self._key, f"{backup_id}.{kind}")
             if data.get("id") != backup_id:
                 raise Tampered(f"{backup_id}.{kind} is that of {data.get('id')!r}")

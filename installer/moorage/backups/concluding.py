@@ -121,8 +121,8 @@ def _expire(job: Job, night: Night) -> Night:
 def _tell(job: Job, night: Night, failure: Failure | None) -> None:
     try:
         metrics.write(job, night)
-    except OSError as error:
-        job.report.warning(f"the metrics could not be written: {error.strerror}")
+    except (MoorageError, OSError) as error:
+        job.report.warning(f"the metrics could not be written: {failure_of(error).reason}")
     if failure is not None:
         job.report.failure(failure.reason, failure.hint, failure.exit_status)
         return

@@ -33,7 +33,7 @@ from moorage.backups.postgres.roles import recreate_roles
 from moorage.backups.postgres.scratch import making_room_for, scratch_server
 from moorage.backups.records import CheckResult, Record, read_record
 from moorage.backups.report import Report
-from moorage.backups.volumes import sha256_of
+from moorage.backups.volumes import listed_samples, sha256_of
 from moorage.backups.workplace import Failure, Workplace, failure_of
 from moorage.durable import replace_file, sync_folder
 
@@ -136,7 +136,7 @@ def _prove(plan: BackupPlan, folder: Path, checks: _Checks, report: Report) -> N
         lambda text: Damaged(f"files differ from the manifest: {text}"),
     )
     if record.samples:
-        checks.add([_samples(fetched / "samples", record)], RowsDiffer)
+        checks.add([_samples(fetched, record)], RowsDiffer)
     if manifest.server is None:
         return
     identifier = manifest.server.system_identifier
@@ -204,10 +204,10 @@ def _told(fetched: Path) -> tuple[Manifest, Record]:
     return read_manifest(documents[0]), read_record(documents[1])
 
 
-def _samples(folder: Path, record: Record) -> CheckResult:
+def _samples(fetched: Path, record: Record) -> CheckResult:
     wrong = []
-    for sample in record.samples:
-        place = folder / sample.volume / sample.path
+    for sample in listed_samples(fetched / "dump", record):
+        place = fetched / "samples" / sample.volume / sample.path
         if not place.is_file():
             wrong.append(f"{sample.volume}/{sample.path} is missing")
         elif sha256_of(place) != sample.sha256:

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from moorage.backups import physical_night
-from moorage.backups.failures import BackupError, Damaged, NoSuchBackup
+from moorage.backups.failures import BackupError, Damaged, NoSuchBackup, Tampered
 from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.manifest import MANIFEST_FILE, Manifest, read_manifest
 from moorage.backups.plan import VOLUMES_FOLDER
-from moorage.backups.records import Record
+from moorage.backups.records import Record, Sample
 from moorage.backups.signing import signed, verified
+from moorage.backups.volumes import SAMPLES_FILE, listed_samples, sha256_of
 from moorage.backups.workplace import Night
 from moorage.durable import replace_file
 
@@ -64,7 +65,8 @@ def record_of(opened: OpenStore, identifier: str) -> Record:
     for backup in opened.catalogue.backups():
         if backup.id == identifier:
             if backup.record is None:
-                raise Damaged(f"store {opened.plan.name}: {identifier} can't be read: {backup.problem}")
+                kind = Tampered if backup.problem_status == Tampered.exit_status else Damaged
+                raise kind(f"store {opened.plan.name}: {identifier} can't be read: {backup.problem}")
             return backup.record
     raise NoSuchBackup(
         f"store {opened.plan.name} has no backup {identifier}", "`moorage backup list` shows what there is"
@@ -80,17 +82,32 @@ def fetch(job: Job, opened: OpenStore, record: Record, target: Path, *, with_sam
     shutil.rmtree(target, ignore_errors=True)
     raw.mkdir(parents=True)
     staged = str(job.workplace.staged(record.id))
-    samples = {f"{VOLUMES_FOLDER}/{item.volume}/{item.path}": item for item in record.samples} if with_samples else {}
-    opened.restic.restore(record.snapshot, raw, [staged, *samples], job.report.progress)
+    opened.restic.restore(record.snapshot, raw, [staged], job.report.progress)
     _move(raw / staged.lstrip("/"), target / "dump", record)
-    restored = raw / VOLUMES_FOLDER.lstrip("/")
-    if restored.is_dir():
-        restored.rename(target / "samples")
-    shutil.rmtree(raw)
     manifest = read_verified(job, target / "dump", record)
+    if with_samples and record.samples:
+        paths = [f"{VOLUMES_FOLDER}/{item.volume}/{item.path}" for item in listed_samples(target / "dump", record)]
+        opened.restic.restore(record.snapshot, raw, paths, job.report.progress)
+        (raw / VOLUMES_FOLDER.lstrip("/")).rename(target / "samples")
+    shutil.rmtree(raw)
     # The drill has no key: what it compares samples with is told beside them, by whoever checked the signature.
     replace_file(target / "record.json", signed(record.as_data(), job.signature_key()), 0o600)
     return manifest
+
+
+def fetch_samples(job: Job, opened: OpenStore, record: Record, target: Path) -> tuple[Sample, ...]:
+    """Which files of the volumes a backup's drill compares, with their hashes; for who fetches no dump."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    staged = job.workplace.staged(record.id)
+    wanted = [str(staged / name) for name in (MANIFEST_FILE, SAMPLES_FILE)]
+    opened.restic.restore(record.snapshot, target, wanted)
+    folder = Path(f"{target}{staged}")
+    manifest = read_verified(job, folder, record)
+    known = next((item.sha256 for item in manifest.files if item.path == SAMPLES_FILE), "")
+    if sha256_of(folder / SAMPLES_FILE) != known:
+        raise Damaged(f"{record.id}: the list of its samples came back changed")
+    return listed_samples(folder, record)
 
 
 def read_verified(job: Job, folder: Path, record: Record) -> Manifest:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moorage import __version__
-from moorage.backups import putting_back, room
+from moorage.backups import putting_back, restore_room, room
 from moorage.backups.carrying_out import carry_out
 from moorage.backups.dump_files import DumpFile, examine
-from moorage.backups.failures import BackupError, RestoreFailed
+from moorage.backups.failures import BackupError, RestoreFailed, Tampered
 from moorage.backups.job_context import Job, now_utc
 from moorage.backups.manifest import MANIFEST_FILE, DatabaseFacts, Manifest, TableFacts, read_manifest
 from moorage.backups.plan import BackupPlan, DatabasePlan
+from moorage.backups.postgres.archive import folder_name
 from moorage.backups.postgres.connections import connect, reason_of
 from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.properties import identity, properties
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 _DRILL_USER = 999
 # The manifest of the import as far as the live database tells it; the container that carries the dump out can't ask.
 _LIVE = "live.json"
+# A copy of a dump that others may not read.
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -50,24 +54,35 @@ class TableChange:
     rows_then: int | None
 
 
-def begin(job: Job, database: str) -> str:
+def begin(job: Job, database: str, source: Path | None = None) -> str:
     """Make room for an import into `database` ("" for the app's first), owned by the container that will carry it out.
 
-    What it must know of the live database is written there. Gives the import's name.
+    What it must know of the live database is written there, and a copy of `source`, a dump that only its owner may read.
+    Gives the import's name.
     """
     with job.workplace.only_one():
         server = _server(job.plan)
         live = _live(job, server, database or server.names[0])
-        room.check(job)
-        _remove_leftovers(job)
+        _require_room(job, source)
+        putting_back.begin_import(job, live.id, live.databases[0].name)
         folder = putting_back.folder_of(job, live.id)
         folder.mkdir(mode=0o700, parents=True)
         _write(live, folder / _LIVE)
+        if source is not None:
+            shutil.copyfile(source, folder / GIVEN)
+            (folder / GIVEN).chmod(0o400)
         if os.geteuid() == 0:
-            os.chown(folder, _DRILL_USER, _DRILL_USER)
-            os.chown(folder / _LIVE, _DRILL_USER, _DRILL_USER)
+            for place in (*folder.iterdir(), folder):
+                os.chown(place, _DRILL_USER, _DRILL_USER)
         job.workplace.let_through(folder)
         return live.id
+
+
+def _require_room(job: Job, source: Path | None) -> None:
+    """As for a night; what a packed dump unpacks to is known only afterwards."""
+    room.check(job)
+    if source is not None:
+        restore_room.check([(job.workplace.folder, source.stat().st_size)])
 
 
 def digest(plan: BackupPlan, report: Report, identifier: str, source: Path, database: str = "") -> None:
@@ -98,17 +113,47 @@ def digest(plan: BackupPlan, report: Report, identifier: str, source: Path, data
     report.done(f"{live.name}: {plural(facts.rows, 'row')} in {plural(len(facts.tables), 'table')}")
 
 
-def prepare(job: Job, identifier: str) -> tuple[TableChange, ...]:
-    """Restore what was digested beside the live database and compare; then it can be swapped in like a backup.
+def restore(plan: BackupPlan, report: Report, identifier: str, database: str = "") -> tuple[TableChange, ...]:
+    """Restore what was digested beside the live `database` and compare; gives what that would change, table by table.
 
-    Gives what that would change, table by table.
+    A dump may have made anything of the archive and of its manifest, so this is for a process that may read no secret and
+    write to nothing else: it checks what it is told, and takes names and owner from the live server.
     """
-    dumped = putting_back.folder_of(job, identifier) / "input" / "dump"
-    manifest = _read(dumped / MANIFEST_FILE)
+    server = _server(plan)
+    live = _live_facts(server, database or server.names[0])
+    folder = Path(plan.work) / "restore" / identifier / "input" / "dump"
+    facts = _without_power(server, _as_told(folder, live), live)
+    putting_back.restore_beside(plan, report, facts, folder, identifier)
+    return _changes(server, facts)
+
+
+def finish(job: Job, identifier: str) -> None:
+    """It lies beside the live database, compared: now it can be swapped in like a backup."""
     with job.workplace.only_one():
-        putting_back.prepare_databases_only(job, manifest, dumped)
-        shutil.rmtree(dumped.parent)
-    return _changes(_server(job.plan), manifest.databases[0])
+        putting_back.finish_import(job, identifier)
+
+
+def _as_told(folder: Path, live: DatabaseFacts) -> DatabaseFacts:
+    """What the manifest says is in the dump, as far as it may be believed. Raises Tampered."""
+    for place in (folder, *folder.rglob("*")):
+        kind = place.lstat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise Tampered(f"{place.name} in what came of the dump is no file", "is the dump from somebody you trust?")
+    found = _read(folder / MANIFEST_FILE).databases
+    if len(found) != 1 or (found[0].name, found[0].folder) != (live.name, folder_name(live.name)):
+        raise Tampered("what came of the dump is not one database", "is the dump from somebody you trust?")
+    return found[0]
+
+
+def _without_power(server: DatabasePlan, facts: DatabaseFacts, live: DatabaseFacts) -> DatabaseFacts:
+    """No dump gives a database to a superuser: it stays its owner's, with the rights that it has."""
+    with closing(connect(server, server.maintenance)) as connection:
+        row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = %s", [facts.owner]).fetchone()
+    if facts.owner == live.owner or not (row and row[0]):
+        return facts
+    return replace(
+        facts, owner=live.owner, properties=replace(facts.properties, privileges=live.properties.privileges)
+    )
 
 
 def _server(plan: BackupPlan) -> DatabasePlan:
@@ -119,13 +164,9 @@ def _server(plan: BackupPlan) -> DatabasePlan:
 
 def _live(job: Job, server: DatabasePlan, name: str) -> Manifest:
     """What the live database is: its owner, its collation, its settings, who may connect; not what is in it."""
+    database = _live_facts(server, name)
     with closing(connect(server, server.maintenance)) as connection:
-        known = {str(row[0]) for row in connection.execute("SELECT datname::text FROM pg_database")}
         facts = server_facts(connection)
-    if name not in known:
-        raise BackupError(f"there is no database `{name}` here", f"one of: {', '.join(server.names)}")
-    with closing(connect(server, name)) as connection:
-        database = _identity(connection, name)
     now = timestamp(job.now())
     return Manifest(
         id=new_id(job.now()),
@@ -139,6 +180,15 @@ def _live(job: Job, server: DatabasePlan, name: str) -> Manifest:
         databases=(database,),
         server=facts,
     )
+
+
+def _live_facts(server: DatabasePlan, name: str) -> DatabaseFacts:
+    with closing(connect(server, server.maintenance)) as connection:
+        known = {str(row[0]) for row in connection.execute("SELECT datname::text FROM pg_database")}
+    if name not in known:
+        raise BackupError(f"there is no database `{name}` here", f"one of: {', '.join(server.names)}")
+    with closing(connect(server, name)) as connection:
+        return _identity(connection, name)
 
 
 def _identity(connection: Connection, name: str) -> DatabaseFacts:
@@ -186,14 +236,6 @@ def _rows(connection: Connection, table: Table) -> int:
     query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.Identifier(table.schema, table.relation))
     row = connection.execute(query).fetchone()
     return row[0] if row else 0
-
-
-def _remove_leftovers(job: Job) -> None:
-    """What an import that was killed before its end has left: no restore knows of it, so nothing else would remove it."""
-    kept = {item.id for item in putting_back.restored(job)}
-    for live in (job.workplace.folder / "restore").glob(f"*/{_LIVE}"):
-        if live.parent.name not in kept:
-            shutil.rmtree(live.parent)
 
 
 def _write(manifest: Manifest, path: Path) -> None:

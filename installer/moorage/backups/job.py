@@ -183,17 +183,25 @@ def _fetch_folder(job: Job, options: argparse.Namespace) -> int:
 
 
 def _import_begin(job: Job, options: argparse.Namespace) -> int:
-    job.report.data(importing.begin(job, options.database))
+    given = Path(options.into) if options.into else None
+    job.report.data(importing.begin(job, options.database, given))
     return 0
 
 
 def _import_digest(job: Job, options: argparse.Namespace) -> int:
-    importing.digest(job.plan, job.report, options.id, Path(options.into), options.database)
+    given = Path(options.into) if options.into else putting_back.folder_of(job, options.id) / importing.GIVEN
+    importing.digest(job.plan, job.report, options.id, given, options.database)
     return 0
 
 
-def _import_prepare(job: Job, options: argparse.Namespace) -> int:
-    job.report.data([asdict(change) for change in importing.prepare(job, options.id)])
+def _import_restore(job: Job, options: argparse.Namespace) -> int:
+    found = importing.restore(job.plan, job.report, options.id, options.database)
+    job.report.data([asdict(change) for change in found])
+    return 0
+
+
+def _import_finish(job: Job, options: argparse.Namespace) -> int:
+    importing.finish(job, options.id)
     return 0
 
 
@@ -218,7 +226,8 @@ _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
     "fetch-folder": _fetch_folder,
     "import-begin": _import_begin,
     "import-digest": _import_digest,
-    "import-prepare": _import_prepare,
+    "import-restore": _import_restore,
+    "import-finish": _import_finish,
 }
 
 
@@ -233,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", default="/plan/plan.json")
     parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
     parser.add_argument("--store", default="")
-    parser.add_argument("--into", default="/export")
+    parser.add_argument("--into", default="")
     parser.add_argument("--database", default="")
     parser.add_argument("--at", default="", help="a moment with its zone, to go back to by the log")
     parser.add_argument("--take-over", action="store_true")

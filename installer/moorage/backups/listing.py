@@ -87,6 +87,7 @@ def _row(store: str, backup: StoredBackup, decision: Decision) -> dict[str, Any]
         "proven": verdict.at if verdict and verdict.good else "",
         "proven_in": verdict.drilled_store if verdict and verdict.good else "",
         "reason": verdict.reason if verdict and not verdict.good else backup.problem,
+        "problem_status": backup.problem_status,
         "keep": decision.keep,
         "why": decision.reason,
     }

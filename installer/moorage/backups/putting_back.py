@@ -17,15 +17,16 @@ from moorage.backups.files import compare_files
 from moorage.backups.job_context import Job, OpenStore
 from moorage.backups.manifest import DatabaseFacts, Manifest
 from moorage.backups.moments import exact
-from moorage.backups.plan import VOLUMES_FOLDER, DatabasePlan, VolumePlan
+from moorage.backups.plan import VOLUMES_FOLDER, BackupPlan, DatabasePlan, VolumePlan
 from moorage.backups.postgres import discarding
 from moorage.backups.postgres import swap as databases
 from moorage.backups.postgres.compare import compare
 from moorage.backups.postgres.restore import restore
 from moorage.backups.postgres.roles import recreate_roles
-from moorage.backups.records import CheckResult, Record, new_id
+from moorage.backups.records import CheckResult, Record, Sample, new_id
+from moorage.backups.report import Report
 from moorage.backups.restore_journal import Restore, RestoreJournal, half_way
-from moorage.backups.volumes import sha256_of
+from moorage.backups.volumes import listed_samples, sha256_of
 
 _IN_PLACE = ("exchanging", "exchanged", "undoing")
 
@@ -65,8 +66,10 @@ def _prepared(
     if moment is None:
         manifest = fetching.fetch(job, opened, record, folder / "input", with_samples=False)
         _require_whole(folder / "input" / "dump", manifest)
+        samples = listed_samples(folder / "input" / "dump", record)
     else:
         manifest = rewinding.dumped_at(job, record.id, moment, folder / "input", on_new_machine=on_new_machine)
+        samples = fetching.fetch_samples(job, opened, record, folder / "samples")
     found = journal.write(replace(found, databases=tuple(item.name for item in manifest.databases)))
     _require_room(job, record, manifest.databases)
     if on_new_machine and manifest.databases and _server(job).cluster_folder:
@@ -74,6 +77,7 @@ def _prepared(
     _prepare_databases(job, manifest, folder / "input" / "dump", found.id)
     for volume in _volumes(found):
         _prepare_volume(job, opened, record, volume, found.id)
+        _compare_samples(samples, volume, swapping.incoming(Path(volume.path), found.id))
     shutil.rmtree(folder)
     return journal.write(replace(found, phase="prepared"))
 
@@ -104,13 +108,21 @@ def _require_room(job: Job, record: Record, databases: Sequence[DatabaseFacts]) 
     restore_room.check(needs)
 
 
-def prepare_databases_only(job: Job, manifest: Manifest, dump: Path) -> Restore:
-    """The databases of a dump beside what runs, compared; the caller holds the job's lock."""
+def begin_import(job: Job, identifier: str, database: str) -> Restore:
+    """Note an import into a database; what imports and restores that were cut off have left goes. The caller holds the lock."""
     journal = journal_of(job)
     journal.refuse_half_way()
-    names = tuple(item.name for item in manifest.databases)
-    found = journal.write(Restore(manifest.id, manifest.id, journal.next_sequence(), databases=names))
-    _prepare_databases(job, manifest, dump, found.id)
+    for found in journal.all():
+        if found.phase == "preparing":
+            _discard(job, found)
+    return journal.write(Restore(identifier, identifier, journal.next_sequence(), databases=(database,)))
+
+
+def finish_import(job: Job, identifier: str) -> Restore:
+    """What was imported lies beside what runs, compared; what it was made from goes. The caller holds the lock."""
+    journal = journal_of(job)
+    found = journal.read(identifier)
+    shutil.rmtree(journal.folder_of(identifier), ignore_errors=True)
     return journal.write(replace(found, phase="prepared"))
 
 
@@ -211,14 +223,17 @@ def journal_of(job: Job) -> RestoreJournal:
 
 def _prepare_databases(job: Job, manifest: Manifest, dump: Path, identifier: str) -> None:
     for facts in manifest.databases:
-        server = _server(job)
-        name = databases.incoming_name(facts.name, identifier)
-        job.report.step(f"restoring database {facts.name}")
-        restore(
-            server, facts, dump, name, parallel=job.plan.parallel, progress=job.report.progress, warn=job.report.warning
-        )
-        _require(compare(server, name, facts), f"database {facts.name}")
-        job.report.done(f"database {facts.name}: {facts.rows} rows in {len(facts.tables)} tables, as in the manifest")
+        restore_beside(job.plan, job.report, facts, dump, identifier)
+
+
+def restore_beside(plan: BackupPlan, report: Report, facts: DatabaseFacts, dump: Path, identifier: str) -> None:
+    """One database of a dump beside the live one, compared. Raises BackupError."""
+    server = _database(plan)
+    name = databases.incoming_name(facts.name, identifier)
+    report.step(f"restoring database {facts.name}")
+    restore(server, facts, dump, name, parallel=plan.parallel, progress=report.progress, warn=report.warning)
+    _require(compare(server, name, facts), f"database {facts.name}")
+    report.done(f"database {facts.name}: {facts.rows} rows in {len(facts.tables)} tables, as in the manifest")
 
 
 def _prepare_volume(job: Job, opened: OpenStore, record: Record, volume: VolumePlan, identifier: str) -> None:
@@ -232,15 +247,14 @@ def _prepare_volume(job: Job, opened: OpenStore, record: Record, volume: VolumeP
     opened.restic.restore(record.snapshot, raw, [volume.path], job.report.progress)
     (raw / volume.path.lstrip("/")).rename(inside)
     shutil.rmtree(raw)
-    _compare_samples(record, volume, inside)
     facts = next(item for item in record.volumes if item.name == volume.name)
     job.report.done(f"volume {volume.name}: {facts.files} files")
 
 
-def _compare_samples(record: Record, volume: VolumePlan, inside: Path) -> None:
+def _compare_samples(samples: Sequence[Sample], volume: VolumePlan, inside: Path) -> None:
     wrong = [
         sample.path
-        for sample in record.samples
+        for sample in samples
         if sample.volume == volume.name
         and (not (inside / sample.path).is_file() or sha256_of(inside / sample.path) != sample.sha256)
     ]
@@ -275,9 +289,13 @@ def _volumes(found: Restore) -> list[VolumePlan]:
 
 
 def _server(job: Job) -> DatabasePlan:
-    if job.plan.database is None:
+    return _database(job.plan)
+
+
+def _database(plan: BackupPlan) -> DatabasePlan:
+    if plan.database is None:
         raise BackupError("the backup has a database, the deployment has none", "is it the right deployment folder?")
-    return job.plan.database
+    return plan.database
 
 
 def _undo_database(job: Job, name: str, found: Restore) -> None:

@@ -43,7 +43,8 @@ class Record:
     """A backup in one store. `sequence` grows by one per backup of the store and orders them when clocks don't.
 
     `bytes` is the size of everything in it, `added_bytes` what the store grew by; `snapshot` is restic's id;
-    `manifest_sha256` ties the manifest inside of it to this record; `physical` is pgBackRest's label or "".
+    `manifest_sha256` ties the manifest inside of it to this record; `physical` is pgBackRest's label or "". `samples` are the
+    numbers of those files in the snapshot's own list that a drill compares: whoever reads the store learns no file's name.
     """
 
     id: str
@@ -60,7 +61,7 @@ class Record:
     added_bytes: int
     databases: tuple[tuple[str, int, int], ...] = ()
     volumes: tuple[VolumeFacts, ...] = ()
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[int, ...] = ()
     physical: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -101,13 +102,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class StoredBackup:
-    """One backup of a store as a whole. `problem` says why an entry can't be read; such a one is kept and reported."""
+    """One backup of a store as a whole. `problem` says why an entry can't be read; such a one is kept and reported.
+
+    `problem_status` is the exit status of that: of a record that was changed, or of one that is missing.
+    """
 
     id: str
     record: Record | None
     verdict: Verdict | None = None
     is_expired: bool = False
     problem: str = ""
+    problem_status: int = 0
 
     @property
     def state(self) -> State:
@@ -145,7 +150,7 @@ def read_record(data: dict[str, Any]) -> Record:
     try:
         databases = tuple((name, tables, rows) for name, tables, rows in known.pop("databases"))
         volumes = tuple(VolumeFacts(**item) for item in known.pop("volumes"))
-        samples = tuple(Sample(**item) for item in known.pop("samples"))
+        samples = tuple(int(number) for number in known.pop("samples"))
         warnings = tuple(known.pop("warnings"))
         record = Record(**known, databases=databases, volumes=volumes, samples=samples, warnings=warnings)
         parse_timestamp(record.taken)

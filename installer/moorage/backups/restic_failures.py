@@ -40,6 +40,7 @@ _MISSING = re.compile(
     r"(?:no such file or directory|does not exist|nosuchkey)"
 )
 _FULL = ("no space left on device", "disk quota exceeded", "quotaexceeded", "storagefull", "insufficientstorage")
+_PANIC = ("panic:", "goroutine ", "fatal error:")
 _REFUSED = (
     "access denied",
     "accessdenied",
@@ -86,6 +87,9 @@ def _by_words(store: Store, what: str, said: str, outcome: Outcome) -> BackupErr
         return StoreRefused(
             f"{what}: {_last(said)}", locks if store.plan.kind == "s3" else "look at the folder's owner"
         )
+    if any(line.startswith(_PANIC) for line in said.splitlines()):
+        # It reads what was damaged and believes it.
+        return damaged(store, "restic itself broke off while it read")
     if outcome.is_overdue:
         return StoreUnreachable(f"{what}: nothing moved any more, it was ended", "look at the network and the store")
     if outcome.status == _NO_REPOSITORY or "is there a repository at" in lower:

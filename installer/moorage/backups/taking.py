@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,11 +58,12 @@ def _take(job: Job, night: Night) -> Night:
     if job.plan.database is not None and job.plan.database.cluster_folder:
         job.plan = replace(job.plan, database=with_unnamed(job.plan.database, job.report.warning))
     needed = room.check(job)
-    manifest = _dump(job, night)
+    candidates = volumes.draw(job.plan.volumes, job.plan.samples, random.Random(night.id))  # noqa: S311 - a sample, no secret
+    manifest = _dump(job, night, candidates)
     content = signed(manifest.as_data(), job.signature_key())
     replace_file(job.workplace.unfinished(night.id) / MANIFEST_FILE, content, 0o600)
     job.workplace.publish(night.id)
-    night = _publish(job, night, manifest, hashlib.sha256(content).hexdigest(), needed)
+    night = _publish(job, night, manifest, hashlib.sha256(content).hexdigest(), needed, candidates)
     # The drill proves what a store gives back; the original only takes the room that it needs.
     shutil.rmtree(job.workplace.staged(night.id))
     if not night.published:
@@ -78,10 +80,11 @@ def _untaken(night: Night) -> BackupError:
     return error
 
 
-def _dump(job: Job, night: Night) -> Manifest:
+def _dump(job: Job, night: Night, candidates: Sequence[volumes.Candidate]) -> Manifest:
     """The databases into `<id>.partial`, and what is in them."""
     folder = job.workplace.unfinished(night.id)
     folder.mkdir(parents=True)
+    volumes.write_samples(folder, candidates)
     databases: tuple[DatabaseFacts, ...] = ()
     server: ServerFacts | None = None
     plan = job.plan.database
@@ -141,10 +144,11 @@ def _bound(job: Job, databases: tuple[DatabaseFacts, ...], server: ServerFacts |
     return found
 
 
-def _publish(job: Job, night: Night, manifest: Manifest, digest: str, needed: Room) -> Night:
+def _publish(
+    job: Job, night: Night, manifest: Manifest, digest: str, needed: Room, candidates: Sequence[volumes.Candidate]
+) -> Night:
     """Into every store, one after the other; then the records, with the samples that stood still meanwhile."""
     found = tuple(volumes.facts(volume) for volume in job.plan.volumes)
-    candidates = volumes.draw(job.plan.volumes, job.plan.samples, random.Random(night.id))  # noqa: S311 - a sample, no secret
     records: list[tuple[OpenStore, Record]] = []
     for plan in job.plan.stores:
         outcome, made = _into_store(job, night, manifest, digest, plan, found, needed)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import json
 import os
 import random
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from moorage.backups.failures import Damaged
 from moorage.backups.plan import VolumePlan
-from moorage.backups.records import Sample, VolumeFacts
+from moorage.backups.records import Record, Sample, VolumeFacts
 from moorage.backups.swapping import EXCLUDED
+from moorage.durable import replace_file
+
+SAMPLES_FILE = "samples.json"
 
 # A sample proves that bytes come back; reading a film of 10 GB every night proves no more.
 _LARGEST = 16 * 1024 * 1024
@@ -54,9 +59,26 @@ def draw(volumes: Sequence[VolumePlan], count: int, chance: random.Random) -> tu
     return tuple(found for volume, place in chosen if (found := _candidate(volume, place)) is not None)
 
 
-def unchanged(candidates: Sequence[Candidate]) -> tuple[Sample, ...]:
-    """Those that are still what they were, so that the copy in between must be, too."""
-    return tuple(item.sample for item in candidates if _state(item.place) == item.state)
+def unchanged(candidates: Sequence[Candidate]) -> tuple[int, ...]:
+    """The numbers of those that are still what they were, so that the copy in between must be, too."""
+    return tuple(number for number, item in enumerate(candidates) if _state(item.place) == item.state)
+
+
+def write_samples(folder: Path, candidates: Sequence[Candidate]) -> None:
+    """The list goes into the snapshot itself: names of files are nobody's business who has no key."""
+    content = json.dumps([asdict(item.sample) for item in candidates], sort_keys=True)
+    replace_file(folder / SAMPLES_FILE, content.encode(), 0o600)
+
+
+def listed_samples(folder: Path, record: Record) -> tuple[Sample, ...]:
+    """Those of a fetched list that the record names. Raises Damaged when it can't be read."""
+    if not record.samples:
+        return ()
+    try:
+        known = [Sample(**item) for item in json.loads((folder / SAMPLES_FILE).read_text(encoding="utf-8"))]
+        return tuple(known[number] for number in record.samples)
+    except (OSError, ValueError, TypeError, IndexError):
+        raise Damaged(f"{record.id}: the list of its samples can't be read") from None
 
 
 def sha256_of(place: Path) -> str:

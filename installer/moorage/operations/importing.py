@@ -16,6 +16,8 @@ from moorage.targets.compose.place import Place
 from moorage.words import plural
 
 _SEEN_AS = "/import"
+# The drill's user: it reads no secret, and of the work volume only what is its own.
+_NOBODY = "999:999"
 _READ_BY_OTHERS = 0o004
 _SHOWN = 8
 # Longer than any night; the answer was yes, so the exchange follows when it can.
@@ -62,17 +64,26 @@ def _prepared(
     runner: JobRunner, console: Console, dump: Path, database: str, source: str
 ) -> tuple[str, Sequence[dict[str, Any]]]:
     """The dump beside the live database, compared: the import's name, and what it would change."""
-    begun = runner.run(RESTORE, ["import-begin", *(["--database", database] if database else [])])
+    seen = f"{_SEEN_AS}/{dump.name}"
+    mount = ["--volume", f"{dump.resolve()}:{seen}:ro"]
+    into = ["--database", database] if database else []
+    # Whom it is tried out by has no rights; what only its owner may read is copied for it, and nobody is made to open it.
+    is_open = bool(dump.stat().st_mode & _READ_BY_OTHERS)
+    given = [] if is_open else ["--into", seen]
+    begun = runner.run(RESTORE, ["import-begin", *into, *given], [] if is_open else mount)
     begun.raise_for_status()
-    identifier, seen = str(begun.data), f"{_SEEN_AS}/{dump.name}"
-    words = ["import-digest", identifier, "--into", seen, *(["--database", source] if source else [])]
-    runner.run(DRILL, words, ["--volume", f"{dump.resolve()}:{seen}:ro"]).raise_for_status()
+    identifier = str(begun.data)
+    words = ["import-digest", identifier, *(["--into", seen] if is_open else [])]
+    runner.run(
+        DRILL, [*words, *(["--database", source] if source else [])], mount if is_open else []
+    ).raise_for_status()
     console.action("restoring it beside what runs; the app serves on")
-    prepared = runner.run(RESTORE, ["import-prepare", identifier])
-    if prepared.status:
+    restored = runner.run(RESTORE, ["import-restore", identifier, *into], ["--user", _NOBODY])
+    finished = restored if restored.status else runner.run(RESTORE, ["import-finish", identifier])
+    if finished.status:
         _discard(runner, console, identifier)
-    prepared.raise_for_status()
-    return identifier, prepared.data
+    finished.raise_for_status()
+    return identifier, restored.data
 
 
 def _refuse_unreadable(dump: Path) -> None:
@@ -85,11 +96,8 @@ def _refuse_unreadable(dump: Path) -> None:
         raise MoorageError(
             f"{dump} is no file", "name a dump: plain SQL, also packed by gzip, xz or zstd, or `pg_dump -Fc`"
         )
-    if not dump.stat().st_mode & _READ_BY_OTHERS:
-        raise MoorageError(
-            f"{dump} can't be read where it is tried out: by a user without any rights",
-            f"`chmod o+r {dump}`; its folder may stay closed",
-        )
+    if ":" in dump.name:
+        raise MoorageError(f"{dump} has a `:` in its name, which Docker can't mount", "give it another name")
 
 
 def _tell(changes: Sequence[dict[str, Any]], console: Console) -> None:

@@ -164,10 +164,12 @@ def _chosen(runner: JobRunner, backup: str, store: str, moment: datetime | None)
         raise MoorageError("; ".join([what, *silent]), "`moorage backup list` shows what there is")
     good = _good(found)
     if not good:
-        raise MoorageError(
+        error = MoorageError(
             f"{backup} is {found[0]['state']}: {found[0]['reason'] or 'it was never restored for proof'}",
             f"`moorage backup drill {backup}` proves it first; or take a good one: `moorage backup list`",
         )
+        error.exit_status = found[0]["problem_status"] or error.exit_status
+        raise error
     return min(good, key=lambda row: abs(_taken(row) - moment)) if moment else good[0]
 
 
