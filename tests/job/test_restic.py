@@ -316,9 +316,11 @@ def test_a_restore_that_ends_well_and_does_nothing_is_told(
     """Old ones ended with 0 when a restore failed."""
     restic = directory.ready()
     snapshot = restic.back_up([str(directory.files)], "a")
-    _lying(directory, monkeypatch, "restore", "true")
-    with pytest.raises(RestoreFailed):
-        restic.restore(snapshot.id, tmp_path / "out")
+    # With blanks around it, for the folder's name has the word in it, too.
+    _lying(directory, monkeypatch, '" restore "', "true")
+    for chosen in ([], [str(directory.files / "uploads")], [str(directory.files / "uploads" / "a.bin")]):
+        with pytest.raises(RestoreFailed, match="did not restore"):
+            restic.restore(snapshot.id, tmp_path / "out", chosen)
     shutil.copytree("/", tmp_path / "half", ignore=lambda folder, names: names)
     half = tmp_path / f"half{directory.files}/uploads"
     shutil.copytree(directory.files / "uploads", half, symlinks=True)

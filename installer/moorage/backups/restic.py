@@ -201,12 +201,20 @@ class Restic:
     def _must_be_restored(self, snapshot: str, target: Path, paths: Sequence[str]) -> None:
         for path in paths:
             if not os.path.lexists(Path(str(target) + path)):
-                raise Damaged(f"store `{self._store.plan.name}`: snapshot {snapshot[:8]} has no {path}")
+                # Whose fault it is decides whether the backup counts as good any longer.
+                if not self._has(snapshot, path):
+                    raise Damaged(f"store `{self._store.plan.name}`: snapshot {snapshot[:8]} has no {path}")
+                raise RestoreFailed(f"restic did not restore {path}, and did not say so", "try another store")
         # One listing for all: each one asks a store far away several questions.
         for path, size in self.files(snapshot, *paths):
             restored = Path(str(target) + path)
             if not os.path.lexists(restored) or restored.lstat().st_size != size:
                 raise RestoreFailed(f"restic did not restore {path} whole, and did not say so", "try another store")
+
+    def _has(self, snapshot: str, path: str) -> bool:
+        lines: list[str] = []
+        self._read_only(["ls", "--json", snapshot, path], f"list {path}", lines.append)
+        return any(path in ("/", json.loads(line).get("path")) for line in lines)
 
     def files(self, snapshot: str, *paths: str) -> Iterator[tuple[str, int]]:
         """Path and bytes of every file of a snapshot below folders, or of the very files that are named."""
