@@ -170,3 +170,18 @@ def result(site: NightSite) -> dict[str, object]:
     """What the last phase gave as data."""
     events = [json.loads(line) for line in site.out.getvalue().splitlines()]
     return next(event["content"] for event in events if event["event"] == "data")
+
+
+def flip(place: Path) -> None:
+    place.chmod(0o600)
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(bytes(content))
+
+
+def biggest(folder: Path) -> Path:
+    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def size(place: Path) -> int:
+    return place.stat().st_size

@@ -25,8 +25,10 @@ DRILL_USER = 999
 _NIGHTS = 7
 
 
-def fetch_for_drill(job: Job, night: Night) -> Night:
+def fetch_for_drill(job: Job, night: Night, listed: Sequence[Sample] | None = None) -> Night:
     """Restore tonight's backup from one of its stores into the drill's folder, which the drill's user then owns.
+
+    `listed` is the list of its samples, where it is known; else the store is asked for that first.
 
     What one store gives back says nothing of the others' disks, so each has its turn: see `store_to_drill`.
     """
@@ -36,7 +38,11 @@ def fetch_for_drill(job: Job, night: Night) -> Night:
     record = record_of(opened, night.id)
     folder = job.workplace.drill_folder(night.id)
     job.report.step(f"fetching it back from {name}")
-    fetch(job, opened, record, folder / "input", with_samples=True)
+    if listed is None:
+        samples = fetch_samples(job, opened, record, folder / "list")
+    else:
+        samples = tuple(listed[number] for number in record.samples)
+    fetch(job, opened, record, folder / "input", samples=samples)
     _give_to_drill(folder / "input")
     _give_to_drill(folder, only_itself=True)
     # pgBackRest writes below it as `postgres`, which is another user on Alpine; what is inside is closed by itself.
@@ -73,7 +79,7 @@ def record_of(opened: OpenStore, identifier: str) -> Record:
     )
 
 
-def fetch(job: Job, opened: OpenStore, record: Record, target: Path, *, with_samples: bool) -> Manifest:
+def fetch(job: Job, opened: OpenStore, record: Record, target: Path, *, samples: Sequence[Sample] = ()) -> Manifest:
     """The dump of a backup below `target`: `dump/`, with samples `samples/<volume>/…`. Gives its verified manifest.
 
     Raises Tampered when the manifest is not the signed one, Damaged when something is not there.
@@ -82,21 +88,22 @@ def fetch(job: Job, opened: OpenStore, record: Record, target: Path, *, with_sam
     shutil.rmtree(target, ignore_errors=True)
     raw.mkdir(parents=True)
     staged = str(job.workplace.staged(record.id))
-    opened.restic.restore(record.snapshot, raw, [staged], job.report.progress)
+    paths = [f"{VOLUMES_FOLDER}/{item.volume}/{item.path}" for item in samples]
+    opened.restic.restore(record.snapshot, raw, [staged, *paths], job.report.progress)
     _move(raw / staged.lstrip("/"), target / "dump", record)
-    manifest = read_verified(job, target / "dump", record)
-    if with_samples and record.samples:
-        paths = [f"{VOLUMES_FOLDER}/{item.volume}/{item.path}" for item in listed_samples(target / "dump", record)]
-        opened.restic.restore(record.snapshot, raw, paths, job.report.progress)
+    if paths:
         (raw / VOLUMES_FOLDER.lstrip("/")).rename(target / "samples")
     shutil.rmtree(raw)
+    manifest = read_verified(job, target / "dump", record)
     # The drill has no key: what it compares samples with is told beside them, by whoever checked the signature.
     replace_file(target / "record.json", signed(record.as_data(), job.signature_key()), 0o600)
     return manifest
 
 
 def fetch_samples(job: Job, opened: OpenStore, record: Record, target: Path) -> tuple[Sample, ...]:
-    """Which files of the volumes a backup's drill compares, with their hashes; for who fetches no dump."""
+    """Which files of the volumes a backup's drill compares, with their hashes, out of the store; none without asking."""
+    if not record.samples:
+        return ()
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     staged = job.workplace.staged(record.id)
@@ -107,7 +114,9 @@ def fetch_samples(job: Job, opened: OpenStore, record: Record, target: Path) -> 
     known = next((item.sha256 for item in manifest.files if item.path == SAMPLES_FILE), "")
     if sha256_of(folder / SAMPLES_FILE) != known:
         raise Damaged(f"{record.id}: the list of its samples came back changed")
-    return listed_samples(folder, record)
+    found = listed_samples(folder, record)
+    shutil.rmtree(target)
+    return found
 
 
 def read_verified(job: Job, folder: Path, record: Record) -> Manifest:

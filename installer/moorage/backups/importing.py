@@ -151,9 +151,7 @@ def _without_power(server: DatabasePlan, facts: DatabaseFacts, live: DatabaseFac
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = %s", [facts.owner]).fetchone()
     if facts.owner == live.owner or not (row and row[0]):
         return facts
-    return replace(
-        facts, owner=live.owner, properties=replace(facts.properties, privileges=live.properties.privileges)
-    )
+    return replace(facts, owner=live.owner, properties=replace(facts.properties, privileges=live.properties.privileges))
 
 
 def _server(plan: BackupPlan) -> DatabasePlan:

@@ -64,7 +64,7 @@ def _prepared(
     journal = journal_of(job)
     folder = journal.folder_of(found.id)
     if moment is None:
-        manifest = fetching.fetch(job, opened, record, folder / "input", with_samples=False)
+        manifest = fetching.fetch(job, opened, record, folder / "input")
         _require_whole(folder / "input" / "dump", manifest)
         samples = listed_samples(folder / "input" / "dump", record)
     else:

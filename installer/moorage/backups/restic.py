@@ -68,6 +68,7 @@ class Restic:
         self._patience_seconds = patience_seconds
         self._lock_seconds = lock_seconds
         self._own_locks = OwnLocks(cache_folder)
+        self._known: list[dict[str, Any]] | None = None
         self._password_file = runtime_folder / f"restic-{checked_key(store.plan.name)}.password"
         make_closed_folder(runtime_folder)
         make_closed_folder(cache_folder)
@@ -82,7 +83,8 @@ class Restic:
             self._trim_cache()
             if not self.has_repository():
                 self._initialise()
-        self._read_only(["cat", "config"], "open its repository")
+        # Asked for here, because each question to a repository takes half a second to derive its key.
+        self._known = self._listed()
 
     def _initialise(self) -> None:
         if self._store.get(MARKER_KEY) is None:
@@ -174,7 +176,8 @@ class Restic:
 
     def _newest(self) -> str:
         """What unchanged files are compared with; "" when there is none."""
-        own = [item for item in self._listed() if item.get("hostname") == _HOST]
+        known, self._known = self._listed() if self._known is None else self._known, None
+        own = [item for item in known if item.get("hostname") == _HOST]
         return str(max(own, key=lambda item: str(item["time"]))["id"]) if own else ""
 
     def _listed(self) -> list[dict[str, Any]]:

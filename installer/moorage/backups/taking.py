@@ -68,7 +68,8 @@ def _take(job: Job, night: Night) -> Night:
     shutil.rmtree(job.workplace.staged(night.id))
     if not night.published:
         raise _untaken(night)
-    return fetching.fetch_for_drill(job, physical_night.take(job, night))
+    listed = [item.sample for item in candidates]
+    return fetching.fetch_for_drill(job, physical_night.take(job, night), listed)
 
 
 def _untaken(night: Night) -> BackupError:
