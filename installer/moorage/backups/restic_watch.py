@@ -42,6 +42,7 @@ class Watch:
     def _take(self, data: Mapping[str, Any]) -> None:
         if data.get("message_type") == "summary":
             self.summary = dict(data)
+            self._tell_end(int(data.get("total_bytes_processed") or 0))
             if self._linger_seconds is not None:
                 self.patience.give(self._linger_seconds)
         elif data.get("message_type") == "status" and self.summary is None:
@@ -52,6 +53,11 @@ class Watch:
             self._note_movement((done, total, data.get("files_done"), data.get("files_restored")))
             if self._progress is not None:
                 self._progress(done, total, str((data.get("current_files") or [""])[0]))
+
+    def _tell_end(self, total: int) -> None:
+        """What takes less than a moment has no other line that tells of it."""
+        if self._progress is not None and total:
+            self._progress(total, total, "")
 
     def _note_movement(self, position: object) -> None:
         if self._move_seconds is not None and position != self._moved:

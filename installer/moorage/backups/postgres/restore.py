@@ -106,7 +106,10 @@ def _left_out(facts: DatabaseFacts, dumped: Path, role: str) -> str:
     statements = run(["pg_restore", "--schema-only", "--file=-", str(dumped)]).output
     owners = [facts.owner, *(plain_name(name) for name in _OWNER.findall(statements))]
     foreign = sum(owner != role for owner in owners)
-    grants = len(_GRANT.findall(statements)) + sum(given_to != role for given_to, *_ in facts.properties.privileges)
+    # What everybody may do in a new database anyway, and what its owner may, is nothing that is lost.
+    known = ("", role, facts.owner)
+    of_database = sum(given_to not in known for given_to, *_ in facts.properties.privileges)
+    grants = len(_GRANT.findall(statements)) + of_database
     if not foreign and not grants:
         return ""
     left_out = f"{plural(foreign, 'owner')} and {plural(grants, 'grant')} of `{facts.name}`"
