@@ -36,6 +36,7 @@ from moorage.backups.report import Report
 from moorage.backups.volumes import listed_samples, sha256_of
 from moorage.backups.workplace import Failure, Workplace, failure_of
 from moorage.durable import replace_file, sync_folder
+from moorage.words import abridged
 
 RESULT_FILE = "result.json"
 
@@ -212,12 +213,7 @@ def _samples(fetched: Path, record: Record) -> CheckResult:
             wrong.append(f"{sample.volume}/{sample.path} is missing")
         elif sha256_of(place) != sample.sha256:
             wrong.append(f"{sample.volume}/{sample.path} was changed")
-    return CheckResult("volume files", not wrong, _listed(wrong) if wrong else f"{len(record.samples)} compared")
-
-
-def _listed(problems: list[str]) -> str:
-    rest = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return ", ".join(problems[:3]) + rest
+    return CheckResult("volume files", not wrong, abridged(wrong, 3) if wrong else f"{len(record.samples)} compared")
 
 
 def _write(folder: Path, result: DrillResult) -> None:

@@ -97,14 +97,19 @@ class RestoreJournal:
 
 def half_way(restore: Restore) -> RestoreFailed:
     """What to say of a restore that was cut off while old and new changed places."""
-    if restore.phase == "undoing":
-        return RestoreFailed(
-            f"the undo of {restore.id} was cut off half way",
-            f"`moorage backup restore --undo {restore.id}` goes on with it",
+    return RestoreFailed(*half_way_words(restore.id, is_undo=restore.phase == "undoing"))
+
+
+def half_way_words(identifier: str, *, is_undo: bool) -> tuple[str, str]:
+    """What happened, and the next step: the same from the job's journal and from the host's mark."""
+    if is_undo:
+        return (
+            f"the undo of the restore {identifier} was cut off half way",
+            f"`moorage backup restore --undo {identifier}` goes on with it",
         )
-    return RestoreFailed(
-        f"the restore {restore.id} was cut off while old and new changed places",
-        f"`moorage backup restore` goes on with it; `moorage backup restore --undo {restore.id}` takes it back",
+    return (
+        f"the restore {identifier} was cut off while old and new changed places",
+        f"`moorage backup restore` goes on with it; `moorage backup restore --undo {identifier}` takes it back",
     )
 
 

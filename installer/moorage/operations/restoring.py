@@ -9,6 +9,7 @@ from typing import Any
 
 from moorage.backups.moments import exact, parse_moment, shown
 from moorage.backups.records import parse_timestamp
+from moorage.backups.restore_journal import half_way_words
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backing_up import job_runner
@@ -88,8 +89,7 @@ def _go_on(
     """Finish an exchange, before anything else is restored. Raises MoorageError when another one was asked for."""
     of_backup = {item["id"]: item["backup"] for item in restores_of(runner)}.get(found.id, "")
     if found.verb == "undo" or at or backup not in ("", found.id, of_backup):
-        exchange_mark.refuse(place)
-        raise MoorageError(f"the restore {found.id} was cut off half way", "`moorage backup restore` goes on with it")
+        raise MoorageError(*half_way_words(found.id, is_undo=found.verb == "undo"))
     console.action(f"the restore {found.id} of {of_backup or 'a backup'} was cut off while old and new changed places")
     if dry_run or not confirm("Go on with it?"):
         return 0 if dry_run else 1

@@ -14,7 +14,7 @@ from moorage.backups.postgres.plain_roles import plain_role
 from moorage.backups.postgres.properties import identity, properties
 from moorage.backups.postgres.tables import counted, dumped_tables, step_of
 from moorage.backups.records import CheckResult
-from moorage.words import plural
+from moorage.words import abridged, plural
 
 if TYPE_CHECKING:
     from moorage.backups.postgres.connections import Connection
@@ -152,5 +152,4 @@ def _result(facts: DatabaseFacts, what: str, problems: Sequence[str], good: str,
     if not problems:
         return CheckResult(name, True, good)
     start = f"{plural(len(problems), noun or 'difference')}{' differ' if noun and len(problems) > 1 else ' differs' if noun else ''}"
-    more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return CheckResult(name, False, f"{start}: {', '.join(problems[:_SHOWN])}{more}")
+    return CheckResult(name, False, f"{start}: {abridged(problems, _SHOWN)}")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from moorage.backups.restore_journal import half_way_words
 from moorage.durable import replace_file, sync_folder
 from moorage.errors import MoorageError
 from moorage.targets.compose.names import EXCHANGE_MARK
@@ -58,17 +59,8 @@ def read(place: Place) -> Exchange | None:
 def refuse(place: Place) -> None:
     """Raise MoorageError while old and new are half exchanged: whatever started now would write to a mixture."""
     found = read(place)
-    if found is None:
-        return
-    if found.verb == "undo":
-        raise MoorageError(
-            f"the undo of the restore {found.id} was cut off half way",
-            f"`moorage backup restore --undo {found.id}` goes on with it",
-        )
-    raise MoorageError(
-        f"the restore {found.id} was cut off while old and new changed places",
-        f"`moorage backup restore` goes on with it; `moorage backup restore --undo {found.id}` takes it back",
-    )
+    if found is not None:
+        raise MoorageError(*half_way_words(found.id, is_undo=found.verb == "undo"))
 
 
 def _path(place: Place) -> Path:
