@@ -17,8 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,13 +28,12 @@ from moorage.backups.postgres.compare import compare
 from moorage.backups.postgres.connections import connect
 from moorage.backups.postgres.dump import dump
 from moorage.backups.postgres.restore import restore
-from moorage.backups.postgres.roles import recreate_roles
-from moorage.backups.postgres.scratch import scratch_server
 from tests.bench.measuring import Way, table
 from tests.job.live_server import execute
 from tests.job.night_site import NightSite, new_site
 from tests.job.physical_cluster import Cluster, cluster_in
 
+APP_ROLE = "shop"
 _SETTINGS = {
     "shared_buffers": "512MB",
     "max_wal_size": "8GB",
@@ -54,39 +52,50 @@ def shell(server: DatabasePlan, command: str) -> None:
 
 
 def fill(server: DatabasePlan, gigabytes: float) -> None:
-    """Rows like an app's: half of it pgbench's accounts, half prose with identifiers, JSON and four indexes."""
-    shell(server, f"pgbench --initialize --quiet --scale {int(gigabytes * 33)} 2>/dev/null")
+    """Rows like an app's: half of it pgbench's accounts, half text with identifiers, JSON and four indexes."""
+    # As in a deployment: the app's role has no power, and owns everything.
+    execute(server, "postgres", f"CREATE ROLE {APP_ROLE} LOGIN; ALTER DATABASE {server.names[0]} OWNER TO {APP_ROLE}")
+    own, server = server, replace(server, user=APP_ROLE)
+    shell(server, f"pgbench --initialize --quiet --scale {int(gigabytes * 36)} 2>/dev/null")
     execute(
         server,
         server.names[0],
         "CREATE TABLE docs (id uuid PRIMARY KEY, email text, title text, body text, facts jsonb, at timestamptz)",
     )
-    from pydoc_data.topics import topics
-
-    words = " ".join(topics.values()).split()
+    sentences = _sentences()
     chance = random.Random(1)
     with (
         connect(server, server.names[0]) as connection,
         connection.cursor() as cursor,
         cursor.copy("COPY public.docs FROM STDIN") as copy,
     ):
-        for number in range(int(gigabytes * 130_000)):
-            start = chance.randrange(len(words) - 300)
-            facts = {word: chance.randrange(10**6) for word in words[start : start + 7]}
+        for number in range(int(gigabytes * 190_000)):
+            body = " ".join(chance.choices(sentences, k=chance.randrange(5, 40)))
+            facts = {word: chance.randrange(10**6) for word in body.split()[:7]}
             copy.write_row(
                 (
                     f"{chance.getrandbits(128):032x}",
-                    f"user{number}@example.com",
-                    " ".join(words[start : start + 6]),
-                    " ".join(words[start : start + chance.randrange(100, 300)]),
+                    f"{body.split()[0].lower()[:12]}{number}@example.com".replace("\\", ""),
+                    body[:60],
+                    body,
                     json.dumps(facts),
-                    "2026-01-01T00:00:00Z",
+                    f"2026-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}T{chance.randrange(24):02}:00:00Z",
                 )
             )
     for index in ("(email)", "(at)", "USING gin (facts jsonb_path_ops)"):
         execute(server, server.names[0], f"CREATE INDEX ON docs {index}")
     execute(server, server.names[0], "VACUUM ANALYZE")
-    execute(server, server.names[0], "CHECKPOINT")
+    execute(own, own.names[0], "CHECKPOINT")
+
+
+def _sentences() -> list[str]:
+    """Lines of Python's and Perl's libraries, comments and code: 20 MB of text, so that no compressor's window holds it."""
+    places = [Path("/usr/share/perl"), *Path("/usr/lib").glob("python3*")]
+    files = sorted(
+        path for place in places for path in place.rglob("*.p[lmy]*") if path.suffix in (".py", ".pl", ".pm")
+    )
+    lines = (line.strip() for path in files for line in path.read_text("utf-8", "replace").splitlines())
+    return sorted({line.replace("\0", "") for line in lines if 40 < len(line) < 400})
 
 
 def size_of(folder: Path) -> int:
@@ -212,27 +221,28 @@ class Bench:
         """Bringing one back into an empty server."""
         facts = dump(self.server, self.folder / "again", parallel=2, lock_wait_seconds=30)[0]
 
-        @contextmanager
-        def scratch() -> Iterator[DatabasePlan]:
-            with scratch_server(self.folder / "scratch", forbidden_identifier="") as server:
-                recreate_roles(server, self.folder / "again")
-                yield server
+        beside = replace(self.server, names=("beside",))
+
+        def drop() -> None:
+            execute(self.server, "postgres", "DROP DATABASE beside WITH (FORCE)")
+            # Each night backs the cluster up; what the log has after it is the work of a day, not that of restores.
+            self.pgbackrest("incr")()
+            self.cluster.switch()
 
         def classic() -> None:
-            with scratch() as server:
-                target = replace(server, names=("postgres",))
-                shell(target, f"gunzip -c {self.folder / 'classic.sql.gz'} | psql -X -q -v ON_ERROR_STOP=1")
+            execute(self.server, "postgres", "CREATE DATABASE beside")
+            shell(beside, f"gunzip -c {self.folder / 'classic.sql.gz'} | psql -X -q -v ON_ERROR_STOP=1")
+
+        def custom() -> None:
+            execute(self.server, "postgres", "CREATE DATABASE beside")
+            shell(beside, f"pg_restore --exit-on-error --jobs=2 --dbname=beside {self.folder / 'custom.dump'}")
 
         def ours() -> None:
-            with scratch() as server:
-                restore(server, facts, self.folder / "again", facts.name, parallel=2)
+            restore(self.server, facts, self.folder / "again", "beside", parallel=2)
 
         def proven() -> None:
-            with scratch() as server:
-                restore(server, facts, self.folder / "again", facts.name, parallel=2)
-                assert all(check.passed for check in compare(server, facts.name, facts))
-
-        self.cluster.switch()
+            ours()
+            assert all(check.passed for check in compare(self.server, "beside", facts))
 
         def physical() -> None:
             place = self.folder / "restored"
@@ -242,12 +252,13 @@ class Bench:
                 pass
 
         table(
-            "restoring it into an empty server",
+            "restoring it into a new database of the same server; the cluster as a whole",
             [
-                Way("gunzip | psql", classic),
-                Way("moorage: restore", ours),
-                Way("moorage: restore and compare", proven),
-                Way("moorage: restore to a moment (files and log)", physical),
+                Way("gunzip | psql", classic, drop),
+                Way("pg_restore -j 2 of -Fc", custom, drop),
+                Way("moorage: restore", ours, drop),
+                Way("moorage: restore and compare", proven, drop),
+                Way("moorage: the cluster, by its files and its log", physical),
             ],
             rounds,
         )
