@@ -27,12 +27,14 @@ def conclude(job: Job) -> int:
             raise Unfinished("no night was begun", "`moorage backup run` begins one")
         night = job.workplace.write(_concluded(job, night))
         is_good = night.failure is None and bool(night.published)
+        unexplained: dict[str, tuple[str, ...]] = {}
         if is_good and not night.is_repeat:
-            night = _expire(job, _prune(job, night))
+            night, unexplained = _prune(job, night)
+            night = _expire(job, night)
         job.workplace.clean()
         night = job.workplace.write(replace(night, phase="done"))
         failure = night.first_failure
-        _tell(job, night, failure)
+        _tell(job, night, failure, unexplained)
         return failure.exit_status if failure else 0
 
 
@@ -92,18 +94,19 @@ def _spread(job: Job, night: Night, verdict: Verdict) -> Night:
     return replace(night, stores=tuple(outcomes))
 
 
-def _prune(job: Job, night: Night) -> Night:
-    """Pruning that fails is told, and takes nothing from tonight's backup."""
+def _prune(job: Job, night: Night) -> tuple[Night, dict[str, tuple[str, ...]]]:
+    """Pruning that fails is told, and takes nothing from tonight's backup. Gives what no record tells of, by store."""
     outcomes = []
+    unexplained = {}
     for outcome in night.stores:
         if outcome.snapshot and outcome.failure is None:
             try:
-                pruning.prune(job, job.open(job.plan.store(outcome.name)))
+                unexplained[outcome.name] = pruning.prune(job, job.open(job.plan.store(outcome.name))).unexplained
             except (MoorageError, OSError) as error:
                 outcome = replace(outcome, failure=failure_of(error))
                 job.report.warning(f"store {outcome.name} could not be pruned")
         outcomes.append(outcome)
-    return replace(night, stores=tuple(outcomes))
+    return replace(night, stores=tuple(outcomes)), unexplained
 
 
 def _expire(job: Job, night: Night) -> Night:
@@ -118,9 +121,9 @@ def _expire(job: Job, night: Night) -> Night:
     return night
 
 
-def _tell(job: Job, night: Night, failure: Failure | None) -> None:
+def _tell(job: Job, night: Night, failure: Failure | None, unexplained: dict[str, tuple[str, ...]]) -> None:
     try:
-        metrics.write(job, night)
+        metrics.write(job, night, unexplained)
     except (MoorageError, OSError) as error:
         job.report.warning(f"the metrics could not be written: {failure_of(error).reason}")
     if failure is not None:

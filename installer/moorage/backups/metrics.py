@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from math import isinf
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from moorage.backups import pruning
@@ -23,17 +24,21 @@ from moorage.errors import MoorageError
 PROMETHEUS_FILE = "moorage.prom"
 STATUS_FILE = "status.json"
 _OFTEN = 7
+_NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-def measure(job: Job, night: Night | None) -> Health:
-    """Ask every store; one that does not answer is a line with its reason."""
+def measure(job: Job, night: Night | None, unexplained: Mapping[str, tuple[str, ...]] = _NOTHING) -> Health:
+    """Ask every store; one that does not answer is a line with its reason.
+
+    `unexplained` has what pruning has just found in stores: they need not list their snapshots once more.
+    """
     failure = night.first_failure if night else None
     return Health(
         at=f"{job.now():%Y-%m-%dT%H:%M:%SZ}",
         night=night.id if night else "",
         exit_status=failure.exit_status if failure else 0,
         reason=failure.reason if failure else "",
-        stores=tuple(_store(job, plan.name) for plan in job.plan.stores),
+        stores=tuple(_store(job, plan.name, unexplained.get(plan.name)) for plan in job.plan.stores),
         logs=tuple(_log(job, name) for name in (job.plan.physical.stores if job.plan.physical else ())),
     )
 
@@ -64,9 +69,9 @@ def _log(job: Job, store: str) -> LogHealth:
     )
 
 
-def write(job: Job, night: Night) -> Health:
-    """Both files, whole, where the plan wants them."""
-    health = measure(job, night)
+def write(job: Job, night: Night, unexplained: Mapping[str, tuple[str, ...]] = _NOTHING) -> Health:
+    """Both files, whole, where the plan wants them; `unexplained` as for `measure`."""
+    health = measure(job, night, unexplained)
     if not job.plan.metrics_folder:
         return health
     folder = Path(job.plan.metrics_folder)
@@ -130,11 +135,15 @@ _LOG_GAUGES: dict[str, Any] = {
 }
 
 
-def _store(job: Job, name: str) -> StoreHealth:
+def _store(job: Job, name: str, unexplained: tuple[str, ...] | None) -> StoreHealth:
     try:
         opened = job.open(job.plan.store(name))
-        plan = pruning.plan_of(job, opened)
-        return replace(_of_backups(name, plan.backups, opened.store.free_bytes()), unexplained=plan.unexplained)
+        if unexplained is None:
+            plan = pruning.plan_of(job, opened)
+            backups, unexplained = plan.backups, plan.unexplained
+        else:
+            backups = opened.catalogue.backups()
+        return replace(_of_backups(name, backups, opened.store.free_bytes()), unexplained=unexplained)
     except (MoorageError, OSError) as error:
         return StoreHealth(name, error=failure_of(error).reason)
 
