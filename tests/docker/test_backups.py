@@ -136,6 +136,28 @@ def test_what_was_deleted_comes_back_with_its_files_and_an_undo_takes_it_back(si
     assert site.moorage("plan").status == 0
 
 
+def test_a_copy_to_look_into_changes_nothing_that_runs(site: Site) -> None:
+    number = note(site, "needed once more")
+    newest = run(site)
+    sql(site, f"DELETE FROM notes WHERE id = {number}")
+    release = json.loads(site.must("--json", "status").output)["release"]
+    refused = site.moorage("backup", "restore", "--into", "notes")
+    assert refused.status == 33, refused.text
+    assert "there is a database `notes` already" in refused.text
+    outcome = site.moorage("backup", "restore", newest["id"], "--into", "then")
+    assert outcome.status == 0, outcome.text
+    assert "needed once more" not in titles(site)
+    psql = ("exec", site.container("postgres"), "psql", "-qtA", "-U", "postgres", "-d")
+    assert docker(*psql, "then", "-c", f"SELECT title FROM notes WHERE id = {number}").strip() == "needed once more"
+    assert "under a name of its own, then" in site.moorage("backup", "restores").text
+    # The next night neither takes the copy along nor minds it.
+    assert run(site)["rows"] == newest["rows"] - 1
+    assert json.loads(site.must("--json", "status").output)["release"] == release
+    assert site.moorage("backup", "restore", "--discard", "--yes").status == 0
+    assert docker(*psql, "postgres", "-c", "SELECT count(*) FROM pg_database WHERE datname = 'then'").strip() == "0"
+    assert site.moorage("backup", "restore", "--into", "then", "--undo").status != 0
+
+
 def test_one_flipped_byte_in_the_store_is_never_good(site: Site) -> None:
     note(site, "damaged in the store")
     newest = run(site)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from moorage.backups import putting_back, restore_room, swapping
+from moorage.backups import preparing, putting_back, restore_room, swapping
 from moorage.backups.failures import BackupError, NoRoom, NoSuchBackup, RestoreFailed
 from moorage.backups.plan import VOLUMES_FOLDER, DatabasePlan
 from moorage.backups.postgres import swap as databases
@@ -52,7 +52,7 @@ def site(tmp_path: Path, server: DatabasePlan) -> Iterator[NightSite]:
 
 
 def prepared(site: NightSite, backup: str = "") -> Restore:
-    return putting_back.prepare(site.job(), backup, "")
+    return preparing.prepare(site.job(), backup, "")
 
 
 def rows(server: DatabasePlan) -> object:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moorage import __version__
-from moorage.backups import putting_back, restore_room, room
+from moorage.backups import preparing, putting_back, restore_room, room
 from moorage.backups.carrying_out import carry_out
 from moorage.backups.dump_files import DumpFile, examine
 from moorage.backups.failures import BackupError, RestoreFailed, Tampered
@@ -64,7 +64,7 @@ def begin(job: Job, database: str, source: Path | None = None) -> str:
         server = _server(job.plan)
         live = _live(job, server, database or server.names[0])
         _require_room(job, source)
-        putting_back.begin_import(job, live.id, live.databases[0].name)
+        preparing.begin_import(job, live.id, live.databases[0].name)
         folder = putting_back.folder_of(job, live.id)
         folder.mkdir(mode=0o700, parents=True)
         _write(live, folder / _LIVE)
@@ -123,14 +123,14 @@ def restore(plan: BackupPlan, report: Report, identifier: str, database: str = "
     live = _live_facts(server, database or server.names[0])
     folder = Path(plan.work) / "restore" / identifier / "input" / "dump"
     facts = _without_power(server, _as_told(folder, live), live)
-    putting_back.restore_beside(plan, report, facts, folder, identifier)
+    preparing.restore_beside(plan, report, facts, folder, identifier)
     return _changes(server, facts)
 
 
 def finish(job: Job, identifier: str) -> None:
     """It lies beside the live database, compared: now it can be swapped in like a backup."""
     with job.workplace.only_one():
-        putting_back.finish_import(job, identifier)
+        preparing.finish_import(job, identifier)
 
 
 def _as_told(folder: Path, live: DatabaseFacts) -> DatabaseFacts:

@@ -18,6 +18,7 @@ from moorage.backups import (
     listing,
     metrics,
     physical_night,
+    preparing,
     pruning,
     putting_back,
     repeating,
@@ -134,7 +135,8 @@ def _prune(job: Job, options: argparse.Namespace) -> int:
         result = {}
         for plan in plans:
             found = (pruning.plan_of if options.dry_run else pruning.prune)(job, job.open(plan))
-            result[plan.name] = [asdict(decision) for decision in found.all]
+            decisions = [asdict(decision) for decision in found.all]
+            result[plan.name] = {"may_delete": plan.may_delete, "decisions": decisions}
     job.report.data(result)
     return 0
 
@@ -147,7 +149,10 @@ def _status(job: Job, _: argparse.Namespace) -> int:
 
 def _prepare(job: Job, options: argparse.Namespace) -> int:
     moment = parse_moment(options.at, job.now()) if options.at else None
-    found = putting_back.prepare(job, options.id, options.store, moment, on_new_machine=options.new_machine)
+    if options.into:
+        found = preparing.prepare_copy(job, options.id, options.store, moment, options.into)
+    else:
+        found = preparing.prepare(job, options.id, options.store, moment, on_new_machine=options.new_machine)
     job.report.data(asdict(found))
     return 0
 

@@ -15,15 +15,17 @@ from moorage.backups.failures import BackupError, NoSuchBackup, RestoreFailed
 from moorage.backups.records import is_id
 from moorage.durable import replace_file, sync_folder
 
-# What is exchanged half way stands in `exchanging` or `undoing`; only then an app must not run.
-Phase = Literal["preparing", "prepared", "exchanging", "exchanged", "undoing", "undone"]
+# What is exchanged half way stands in `exchanging` or `undoing`; only then an app must not run. What was restored into
+# names of its own ends as `beside`.
+Phase = Literal["preparing", "prepared", "beside", "exchanging", "exchanged", "undoing", "undone"]
 
 
 @dataclass(frozen=True)
 class Restore:
     """One restore: of which backup, to which moment ("" for the backup's own), how far it is, and what it is about.
 
-    `sequence` orders restores when clocks don't; `new_databases` had nothing in their place when the exchange began.
+    `sequence` orders restores when clocks don't; `new_databases` had nothing in their place when the exchange began; `into`
+    is the name that the databases are to have beside the live ones, "" when they are to take their place.
     """
 
     id: str
@@ -34,11 +36,17 @@ class Restore:
     databases: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     new_databases: tuple[str, ...] = ()
+    into: str = ""
 
     @property
     def is_half_way(self) -> bool:
         """Whether some of it is exchanged and some is not, as far as anybody knows."""
         return self.phase in ("exchanging", "undoing")
+
+    def is_same(self, other: Restore) -> bool:
+        """Whether both bring the same to the same place."""
+        mine, its = ((item.backup, item.moment, item.volumes, item.into) for item in (self, other))
+        return mine == its
 
 
 class RestoreJournal:

@@ -9,6 +9,7 @@ import typer
 
 from moorage.cli.context import Context
 from moorage.cli.options import DryRun, Environment, Yes
+from moorage.errors import MoorageError
 
 group = typer.Typer(help="Backups, each proven by a restore.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -121,6 +122,9 @@ def restore(
         str,
         typer.Option("--at", metavar="TIME", help="The database at this moment, `2026-11-22T14:05:00+01:00`, by WAL."),
     ] = "",
+    into: Annotated[
+        str, typer.Option("--into", metavar="NAME", help="Only the databases, beside what runs, under this name.")
+    ] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Put back what a restore has moved aside.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Delete what a restore has kept aside.")] = False,
     yes: Yes = False,
@@ -129,7 +133,8 @@ def restore(
 ) -> None:
     """Bring a backup back: restored and compared beside what runs, then swapped; nothing is deleted.
 
-    Exit status: 0 it is in place, 1 you said no, else that of the reason.
+    With `--into` nothing is swapped: the databases stay under that name, to look into. Exit status: 0 it is done, 1 you said
+    no, else that of the reason.
     """
     from moorage.operations import restoring
 
@@ -139,10 +144,17 @@ def restore(
     def confirm(question: str) -> bool:
         return own.confirm(question, yes=yes)
 
+    if undo + discard + bool(into) > 1 or (at and (undo or discard)):
+        raise MoorageError("`--undo`, `--discard` and a restore are three things", "one of them at a time")
     if undo:
         raise typer.Exit(restoring.undo(own.folder, name, own.console, backup=backup, confirm=confirm))
     if discard:
         raise typer.Exit(restoring.discard(own.folder, name, own.console, backup=backup, confirm=confirm))
+    if into:
+        copied = restoring.restore_copy(
+            own.folder, name, own.console, backup=backup, store=store, at=at, into=into, dry_run=dry_run
+        )
+        raise typer.Exit(copied)
     raise typer.Exit(
         restoring.restore(
             own.folder, name, own.console, backup=backup, store=store, at=at, confirm=confirm, dry_run=dry_run

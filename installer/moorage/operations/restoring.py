@@ -49,6 +49,7 @@ def restore(
     moment = parse_moment(at, datetime.now(timezone.utc)) if at else None
     chosen = _chosen(runner, backup, store, moment)
     _explain(chosen, moment, console)
+    console.detail("what was written since then is moved aside with what is there now, not deleted")
     if dry_run or not confirm(f"Put {chosen['id']} in the place of what is there now?"):
         return 0 if dry_run else 1
     with only_night(runner.compose_folder):
@@ -61,6 +62,34 @@ def restore(
     what = f"the database of {shown(moment)} and the files of {chosen['id']} are" if moment else f"{chosen['id']} is"
     console.success(f"{what} in place; what was there before is kept")
     tell_ways(console, identifier)
+    return 0
+
+
+def restore_copy(
+    folder: Path, environment: str, console: Console, *, backup: str, store: str, at: str, into: str, dry_run: bool
+) -> int:
+    """Restore the databases of a backup, or of a moment, under the name `into`, and leave them there to look into.
+
+    What runs is not touched, so nobody is asked. Gives the exit status; raises MoorageError with the reason.
+    """
+    place = Place(folder, environment)
+    runner = job_runner(place, console)
+    exchange_mark.refuse(place)
+    moment = parse_moment(at, datetime.now(timezone.utc)) if at else None
+    chosen = _chosen(runner, backup, store, moment)
+    _explain(chosen, moment, console)
+    if dry_run:
+        return 0
+    with only_night(runner.compose_folder):
+        arguments = [chosen["id"], "--store", chosen["store"], "--into", into]
+        prepared = runner.run(RESTORE, ["prepare", *arguments, *(["--at", exact(moment)] if moment else [])])
+        prepared.raise_for_status()
+    names = (
+        [into] if len(prepared.data["databases"]) == 1 else [f"{into}_{name}" for name in prepared.data["databases"]]
+    )
+    console.success(f"restored and compared beside what runs: {', '.join(names)}")
+    console.detail("a copy is in no backup, and what runs does not know of it")
+    console.detail(f"→ when you have seen it: `moorage backup restore --discard {prepared.data['id']}`")
     return 0
 
 
@@ -117,7 +146,7 @@ def undo(folder: Path, environment: str, console: Console, *, backup: str, confi
 def discard(folder: Path, environment: str, console: Console, *, backup: str, confirm: Confirm) -> int:
     """Delete what a restore has moved aside or not used; gives the exit status."""
     runner = job_runner(Place(folder, environment), console)
-    identifier = _meant(runner, backup, ("preparing", "prepared", "exchanged", "undone"))
+    identifier = _meant(runner, backup, ("preparing", "prepared", "beside", "exchanged", "undone"))
     if not confirm(f"Delete for good what the restore {identifier} has kept aside?"):
         return 1
     with only_night(runner.compose_folder):
@@ -129,6 +158,7 @@ def discard(folder: Path, environment: str, console: Console, *, backup: str, co
 _PHASES = {
     "preparing": "was cut off before it was compared",
     "prepared": "waits beside what runs",
+    "beside": "lies beside what runs under a name of its own",
     "exchanging": "was cut off while old and new changed places",
     "exchanged": "is in place; what was there before is kept",
     "undoing": "was cut off while it was undone",
@@ -143,7 +173,8 @@ def show_restores(folder: Path, environment: str, console: Console) -> int:
         console.data(known)
     for item in known if not console.as_json else ():
         moment = f" at {item['moment']}" if item["moment"] else ""
-        console.line(f"{item['id']}  of {item['backup']}{moment}: {_PHASES[item['phase']]}")
+        into = f", {item['into']}" if item["into"] else ""
+        console.line(f"{item['id']}  of {item['backup']}{moment}: {_PHASES[item['phase']]}{into}")
     if not known and not console.as_json:
         console.success("no restore keeps anything aside")
     return 1 if any(item["phase"] in ("exchanging", "undoing") for item in known) else 0
@@ -198,7 +229,6 @@ def _explain(chosen: dict[str, Any], moment: datetime | None, console: Console) 
     console.action(f"{chosen['id']} from store {chosen['store']}: {rows}, taken {chosen['taken']}")
     if moment:
         console.detail(f"the database as it was at {shown(moment)}; files have no log, they are those of that backup")
-    console.detail("what was written since then is moved aside with what is there now, not deleted")
 
 
 def tell_ways(console: Console, identifier: str) -> None:

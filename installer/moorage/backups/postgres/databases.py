@@ -8,13 +8,14 @@ from contextlib import closing
 from dataclasses import replace
 
 from moorage.backups.plan import DatabasePlan
+from moorage.backups.postgres.beside import COPY_MARK
 from moorage.backups.postgres.connections import connect
 
 # What a restore keeps beside the live ones is no part of a backup.
 _KEPT_ASIDE = re.compile(r"__(incoming|before)_\d{8}T\d{6}Z-[0-9a-f]{6}$")
 _FIRST_OWN_OBJECT = 16384
 _OTHERS = """
-SELECT datname::text, datallowconn FROM pg_database
+SELECT datname::text, datallowconn, coalesce(starts_with(shobj_description(oid, 'pg_database'), %s), false) FROM pg_database
 WHERE NOT datistemplate AND NOT datname = ANY(%s) ORDER BY datname
 """
 
@@ -28,11 +29,13 @@ def with_unnamed(server: DatabasePlan, tell: Callable[[str], object]) -> Databas
     """
     found = list(server.names)
     with closing(connect(server, server.maintenance)) as connection:
-        others = connection.execute(_OTHERS, [list(server.names)]).fetchall()
-    for name, is_open in others:
+        others = connection.execute(_OTHERS, [COPY_MARK, list(server.names)]).fetchall()
+    for name, is_open, is_copy in others:
         if _KEPT_ASIDE.search(name):
             continue
-        if not is_open:
+        if is_copy:
+            tell(f"the database `{name}` is a copy that a restore has made: it is in no backup")
+        elif not is_open:
             tell(f"the database `{name}` lets nobody connect: it is in no backup")
         elif name != server.maintenance or _has_own_tables(server, name):
             tell(f"the database `{name}` is not in moorage.yaml; it is in the backup all the same")

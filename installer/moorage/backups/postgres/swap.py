@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from moorage.backups.postgres.connections import Connection
 
 SwapState = Literal["restored", "swapped", "neither"]
-_NAME_BYTES = 63
+# The longest name of a database.
+NAME_BYTES = 63
 _ATTEMPTS = 3
 
 
@@ -51,7 +52,7 @@ def swap(server: DatabasePlan, name: str, id: str, *, is_new: bool = False) -> N
     Busy when sessions can't be ended.
     """
     if is_new:
-        _move(server, name, incoming_name(name, id), name)
+        move(server, name, incoming_name(name, id), name)
     else:
         _exchange(server, name, incoming_name(name, id), before_name(name, id))
 
@@ -59,7 +60,7 @@ def swap(server: DatabasePlan, name: str, id: str, *, is_new: bool = False) -> N
 def undo_swap(server: DatabasePlan, name: str, id: str, *, is_new: bool = False) -> None:  # noqa: A002
     """The other way round: the database from before is live again, the restored one waits beside it."""
     if is_new:
-        _move(server, name, name, incoming_name(name, id))
+        move(server, name, name, incoming_name(name, id))
     else:
         _exchange(server, name, before_name(name, id), incoming_name(name, id))
 
@@ -71,7 +72,8 @@ def missing(server: DatabasePlan, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in there)
 
 
-def _move(server: DatabasePlan, live: str, old: str, new: str) -> None:
+def move(server: DatabasePlan, live: str, old: str, new: str) -> None:
+    """Rename a database of the restore of `live`, ending its sessions; done already is fine. Raises RestoreFailed, Busy."""
     with closing(_aside(server, live)) as connection, closing(_aside(server, live)) as ender:
         there = _existing(connection, (old, new))
         if new in there and old not in there:
@@ -152,7 +154,7 @@ def _existing(connection: Connection, names: Sequence[str]) -> set[str]:
 def _with_suffix(name: str, suffix: str) -> str:
     """A name of at most 63 bytes: a long one is cut, and a hash of all of it keeps it apart from others."""
     whole = name + suffix
-    if len(whole.encode()) <= _NAME_BYTES:
+    if len(whole.encode()) <= NAME_BYTES:
         return whole
     mark = f"_{hashlib.sha256(name.encode()).hexdigest()[:8]}{suffix}"
-    return name.encode()[: _NAME_BYTES - len(mark)].decode(errors="ignore") + mark
+    return name.encode()[: NAME_BYTES - len(mark)].decode(errors="ignore") + mark
