@@ -110,14 +110,20 @@ def prune(folder: Path, environment: str, console: Console, store: str, *, dry_r
     if console.as_json:
         console.data(found)
         return 0
-    for name, decisions in sorted(found.items()):
+    for name, result in sorted(found.items()):
+        decisions = result["decisions"]
         console.line(f"store {name}")
         for decision in decisions:
             console.line(f"  {'keep  ' if decision['keep'] else 'delete'}  {decision['id']}  {decision['reason']}")
         going = sum(not decision["keep"] for decision in decisions)
-        word = "would be deleted" if dry_run else "deleted"
-        console.success(f"{plural(going, 'backup')} {word}, {len(decisions) - going} kept")
+        console.success(_prune_words(len(decisions), going, may_delete=result["may_delete"], dry_run=dry_run))
     return 0
+
+
+def _prune_words(count: int, going: int, *, may_delete: bool, dry_run: bool) -> str:
+    if not may_delete:
+        return f"nothing is deleted here: `may_delete` is false; {plural(going, 'backup')} could go by another key"
+    return f"{plural(going, 'backup')} {'would be deleted' if dry_run else 'deleted'}, {count - going} kept"
 
 
 def show_schedule(folder: Path, environment: str, console: Console) -> int:
