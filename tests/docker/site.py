@@ -173,6 +173,32 @@ def new_site(folder: Path, **settings: Any) -> Site:
     return site
 
 
+@contextmanager
+def site_with_store(folder: Path) -> Iterator[Site]:
+    """A site that is up, whose backups go to the folder `store` beside it, which nobody but root may look into."""
+    store = folder / "store"
+    store.mkdir(mode=0o700)
+    site = new_site(folder, backups={"stores": [{"name": "disk", "directory": str(store)}]})
+    try:
+        outcome = site.up()
+        assert outcome.status == 0, outcome.text
+        yield site
+    finally:
+        site.remove()
+
+
+def note(site: Site, title: str, **more: str) -> int:
+    """Write a note; gives its number."""
+    answer = site.request("POST", "/api/notes", {"title": title, "body": "b", **more})
+    assert answer.status == 201, answer.body
+    return int(answer.json()["id"])
+
+
+def titles(site: Site) -> set[str]:
+    """Those of all notes."""
+    return {item["title"] for item in site.request("GET", "/api/notes").json()["notes"]}
+
+
 def docker(*words: str, check: bool = True) -> str:
     """Run `docker …`; gives its output."""
     done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)

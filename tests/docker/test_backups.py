@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.docker.site import Site, docker, new_site, secrets_of, watched_arguments
+from tests.docker.site import Site, docker, note, secrets_of, site_with_store, titles, watched_arguments
 
 pytestmark = pytest.mark.docker
 ROOT = Path(__file__).parents[2]
@@ -23,27 +23,13 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def site(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A notes site with a store of its own, some notes and a file."""
-    folder = tmp_path_factory.mktemp("backups")
-    store = folder / "store"
-    store.mkdir(mode=0o700)
-    made = new_site(folder, backups={"stores": [{"name": "disk", "directory": str(store)}]})
-    try:
-        outcome = made.up()
-        assert outcome.status == 0, outcome.text
+    with site_with_store(tmp_path_factory.mktemp("backups")) as made:
         yield made
-    finally:
-        made.remove()
 
 
 def store_of(site: Site) -> Path:
     """The folder of the site in its store."""
     return site.folder.parent / "store" / site.name
-
-
-def note(site: Site, title: str, **more: str) -> int:
-    answer = site.request("POST", "/api/notes", {"title": title, "body": "b", **more})
-    assert answer.status == 201, answer.body
-    return int(answer.json()["id"])
 
 
 def attach(site: Site, number: int, name: str, content: bytes) -> str:
@@ -68,10 +54,6 @@ def attach(site: Site, number: int, name: str, content: bytes) -> str:
     data = json.loads(answer.read())
     assert answer.status == 201, data
     return f"/api/attachments/{data['id']}"
-
-
-def titles(site: Site) -> set[str]:
-    return {item["title"] for item in site.request("GET", "/api/notes").json()["notes"]}
 
 
 def run(site: Site) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from moorage.recovery_key import make_recovery_key
-from tests.docker.site import Site, docker, new_site
+from tests.docker.site import Site, docker, new_site, titles
 
 pytestmark = pytest.mark.docker
 
@@ -43,10 +43,6 @@ def sql(site: Site, statement: str) -> str:
     return docker(
         "exec", site.container("postgres"), "psql", "-qtA", "-U", "postgres", "-d", "notes", "-c", statement
     ).strip()
-
-
-def titles(site: Site) -> set[str]:
-    return {item["title"] for item in site.request("GET", "/api/notes").json()["notes"]}
 
 
 def in_web(site: Site, script: str) -> str:

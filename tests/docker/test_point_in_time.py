@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.site import Site, docker, new_site, secrets_of, watched_arguments
+from tests.docker.site import Site, docker, note, secrets_of, site_with_store, titles, watched_arguments
 
 pytestmark = pytest.mark.docker
 
@@ -19,30 +19,12 @@ pytestmark = pytest.mark.docker
 @pytest.fixture(scope="module")
 def site(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A notes site whose store nobody but root may look into, as `moorage check` tells to make it."""
-    folder = tmp_path_factory.mktemp("moments")
-    store = folder / "store"
-    store.mkdir(mode=0o700)
-    made = new_site(folder, backups={"stores": [{"name": "disk", "directory": str(store)}]})
-    try:
-        outcome = made.up()
-        assert outcome.status == 0, outcome.text
-        assert "does not work yet" not in outcome.text
+    with site_with_store(tmp_path_factory.mktemp("moments")) as made:
         yield made
-    finally:
-        made.remove()
 
 
 def log_folder(site: Site) -> Path:
     return site.folder.parent / "store" / site.name / "pgbackrest"
-
-
-def note(site: Site, title: str) -> None:
-    answer = site.request("POST", "/api/notes", {"title": title, "body": "b"})
-    assert answer.status == 201, answer.body
-
-
-def titles(site: Site) -> set[str]:
-    return {item["title"] for item in site.request("GET", "/api/notes").json()["notes"]}
 
 
 def sql(site: Site, statement: str) -> str:

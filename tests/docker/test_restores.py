@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.site import Site, docker, new_site
+from tests.docker.site import Site, docker, note, site_with_store, titles
 
 pytestmark = pytest.mark.docker
 
@@ -21,29 +21,12 @@ pytestmark = pytest.mark.docker
 @pytest.fixture(scope="module")
 def site(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A notes site with one note, a file and a job in its queue, of which there is a good backup."""
-    folder = tmp_path_factory.mktemp("restores")
-    store = folder / "store"
-    store.mkdir(mode=0o700)
-    made = new_site(folder, backups={"stores": [{"name": "disk", "directory": str(store)}]})
-    try:
-        outcome = made.up()
-        assert outcome.status == 0, outcome.text
+    with site_with_store(tmp_path_factory.mktemp("restores")) as made:
         note(made, "in the backup")
         in_web(made, "echo backed up >/srv/uploads/file")
         redis(made, "SET", "state", "of the backup")
         made.must("backup", "run")
         yield made
-    finally:
-        made.remove()
-
-
-def note(site: Site, title: str) -> None:
-    answer = site.request("POST", "/api/notes", {"title": title, "body": "b"})
-    assert answer.status == 201, answer.body
-
-
-def titles(site: Site) -> set[str]:
-    return {item["title"] for item in site.request("GET", "/api/notes").json()["notes"]}
 
 
 def in_web(site: Site, script: str) -> str:
