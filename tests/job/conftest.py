@@ -16,11 +16,19 @@ if not collect_ignore_glob:
     from moorage.backups.plan import DatabasePlan, StorePlan
     from tests.job.live_server import live_server, make_database
     from tests.job.night_site import NightSite, new_site
+    from tests.job.quick_keys import quick_keys
 
 SCRIPT = """
 CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text NOT NULL);
 INSERT INTO notes (body) SELECT repeat(md5(n::text), 20) FROM generate_series(1, 3000) AS n;
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Most of the time that these tests would take is that of deriving keys."""
+    with quick_keys():
+        yield
 
 
 @pytest.fixture(scope="module")
