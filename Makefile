@@ -32,11 +32,11 @@ images: engine ## The images that tests and demo run; built here where no regist
 
 test: check images ## Everything that CI runs, in a few minutes.
 	@$(BIN)/pytest -m "docker or server" --ignore tests/docker/test_job_parts.py
-	@$(BIN)/pytest tests/docker/test_job_parts.py -n 2 --dist load
+	@$(BIN)/pytest tests/docker/test_job_parts.py -n 4 --dist load
 
 soak: $(BIN)/moorage images ## The randomised tests with their full counts.
 	@MOORAGE_KILLS=20 $(BIN)/pytest -m slow tests/docker -q
-	@MOORAGE_KILLS=30 $(BIN)/pytest tests/docker/test_restores.py tests/docker/test_job_parts.py -k "killed or test_night or test_restores" -q
+	@MOORAGE_KILLS=30 $(BIN)/pytest tests/docker/test_restores.py tests/docker/test_job_parts.py -k "killed or test_night or test_restores or test_restic" -q
 
 bench: $(BIN)/moorage images ## Speed as ratios in one run, against what a user would use instead.
 	@$(BIN)/python tests/bench/bench.py

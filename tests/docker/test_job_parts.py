@@ -34,16 +34,19 @@ def _image(base: str) -> str:
 
 
 def _runs() -> Iterator[tuple[str, Path]]:
-    """Every file on every base, unless its line `# bases: …` names fewer."""
-    for file in sorted(JOB.glob("test_*.py")):
-        found = re.search(r"^# bases: (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-        for base in found[1].split() if found else BASES:
+    """Every file on every base, unless its line `# bases: …` names fewer; a soak has those of `# bases of a soak: …`, too."""
+    # Those with most tests first: one of them at the end would keep the others waiting.
+    for file in sorted(JOB.glob("test_*.py"), key=lambda file: (-file.stat().st_size, file.name)):
+        bases = _words_of(file, "bases") or list(BASES)
+        if os.environ.get("MOORAGE_KILLS"):
+            bases += _words_of(file, "bases of a soak")
+        for base in bases:
             yield base, file
 
 
-def _options_of(file: Path) -> list[str]:
-    """What a file wants of `docker run`, from its line `# docker run: …`."""
-    found = re.search(r"^# docker run: (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+def _words_of(file: Path, name: str) -> list[str]:
+    """What a file wants of the way it is run: the words of its line `# NAME: …`."""
+    found = re.search(rf"^# {name}: (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1].split() if found else []
 
 
@@ -69,6 +72,17 @@ def test_inside_the_job_image(engine: None, base: str, file: Path) -> None:
         f"/tests/job/{file.name}",
     ]
     counts = ["--env", f"MOORAGE_KILLS={os.environ.get('MOORAGE_KILLS', '')}"]
-    command = ["docker", "run", "--rm", "--pull", "never", *counts, *volumes, *_options_of(file), image, *program]
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        "--pull",
+        "never",
+        *counts,
+        *volumes,
+        *_words_of(file, "docker run"),
+        image,
+        *program,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

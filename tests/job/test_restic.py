@@ -1,5 +1,7 @@
 """Backups by the real restic of the image, to a folder and to a real S3 server, through all that can go wrong."""
 
+# bases: postgres:17
+# bases of a soak: postgres:15
 # Other host names and small disks need a little more than a job does.
 # docker run: --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined
 from __future__ import annotations
