@@ -195,7 +195,12 @@ def test_killed_at_any_moment_the_next_night_is_good_and_nothing_false_is_record
         if verb == "conclude":
             assert site.program("drill").wait() == 0
         hits += site.killed(chance.uniform(0.05, 2.5), verb)
-        assert site.states().count("good") in (good, good + (verb == "conclude"))
+        found = site.states().count("good")
+        if verb == "conclude":
+            # With tonight's verdict it may have pruned, too: several nights of one day are more than are kept.
+            assert min(good, site.plan.stores[0].retention.min_good) <= found <= good + 1
+        else:
+            assert found == good, verb
         assert site.program("conclude").wait() in (0, 38), verb
         assert site.night() == 0, (verb, site.said)
         assert site.states()[0] == "good"
