@@ -47,8 +47,13 @@ def exchange(place: Place, runner: JobRunner, console: Console, verb: Verb, iden
             _not_exchanged(runner, deployer, console, identifier)
             exchanged.hint = exchanged.hint or f"`moorage backup restore --undo {identifier}` puts back what was there"
             exchanged.raise_for_status()
+        try:
+            _start_with_it(deployer, verb, identifier)
+        except MoorageError:
+            exchange_mark.end(place)
+            raise
+        # Not before: killed while the app starts, the same command goes on and starts it.
         exchange_mark.end(place)
-        _start_with_it(deployer, verb, identifier)
 
 
 def _take_app_away(deployer: Deployer, volumes: Sequence[str], console: Console) -> None:

@@ -133,7 +133,12 @@ def undo(folder: Path, environment: str, console: Console, *, backup: str, confi
     """Put back what a restore has moved aside; gives the exit status."""
     place = Place(folder, environment)
     runner = job_runner(place, console)
-    identifier = _meant(runner, backup, ("exchanging", "exchanged", "undoing"))
+    marked = exchange_mark.read(place)
+    if marked is not None and marked.verb == "undo" and backup in ("", marked.id):
+        # All may be back already, and only the app was not started any more.
+        identifier = marked.id
+    else:
+        identifier = _meant(runner, backup, ("exchanging", "exchanged", "undoing"))
     if not confirm(f"Go back to what was there before {identifier} was restored?"):
         return 1
     with only_night(runner.compose_folder):
