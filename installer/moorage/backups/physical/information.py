@@ -132,12 +132,17 @@ def _is_bad(line: str) -> bool:
     return "status: invalid" in line or checked is None or checked[1] != checked[2]
 
 
+# A segment that is just being written into a folder, or whose writing was cut off: nothing can be read from it.
+_UNFINISHED = ".pgbackrest.tmp"
+
+
 def read_archive(text: str, size: int = SEGMENT_BYTES) -> tuple[ArchivedSegment, ...]:
     """The segments in the answer of `repo-ls --recurse --output=json`, in order. Raises BackupError when it is none."""
     try:
         found = []
         for path, facts in json.loads(text).items():
-            segment = parse_segment(path.rpartition("/")[2], size) if facts["type"] == "file" else None
+            is_whole = facts["type"] == "file" and not path.endswith(_UNFINISHED)
+            segment = parse_segment(path.rpartition("/")[2], size) if is_whole else None
             if segment is not None:
                 found.append(
                     ArchivedSegment(segment, facts["size"], datetime.fromtimestamp(facts["time"], timezone.utc))

@@ -105,6 +105,13 @@ def test_the_list_of_the_log_leaves_other_files_out() -> None:
     assert [item.segment.number for item in read_archive(json.dumps(names))] == [1, 2]
 
 
+def test_a_segment_whose_writing_was_cut_off_is_not_there() -> None:
+    name = f"0000000100000000/{'0' * 7}1{'0' * 15}1-{'ab' * 20}.zst"
+    facts = {"type": "file", "size": 5, "time": 1_700_000_000}
+    assert len(read_archive(json.dumps({name: facts}))) == 1
+    assert read_archive(json.dumps({f"{name}.pgbackrest.tmp": facts})) == ()
+
+
 @pytest.mark.parametrize(
     ("status", "said", "kind"),
     [
