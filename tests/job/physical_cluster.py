@@ -190,6 +190,10 @@ class Cluster:
         """Let the server archive the segment that it writes, and wait for it."""
         # A switch does nothing where nothing was written since the last one.
         (name,) = self.run("select txid_current()", "select pg_walfile_name(pg_switch_wal())")[0]
+        self.wait_for_archiver(name)
+
+    def wait_for_archiver(self, name: str) -> None:
+        """Until the server itself counts a segment as archived: before, it may hand it over once more."""
         deadline = time.monotonic() + 30
         while self.run("select coalesce(max(last_archived_wal), '') from pg_stat_archiver")[0][0] < name:
             assert time.monotonic() < deadline, (self.folder / "server.log").read_text()[-2000:]

@@ -149,6 +149,7 @@ def test_too_little_room_is_said_before_anything_is_written(
 def test_log_that_the_drill_needs_and_that_is_missing_is_a_gap(cluster: Cluster, tmp_path: Path) -> None:
     made = cluster.engine.backup("local", now())
     mark = cluster.mark()
+    cluster.wait_for_archiver(mark.wal)
     (segment,) = cluster.repository.rglob(f"{mark.wal}-*")
     hidden = segment.rename(tmp_path / "hidden")
     try:

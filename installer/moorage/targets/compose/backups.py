@@ -17,10 +17,10 @@ from moorage.stack.model import (
     BackupSettings,
     BackupStore,
     BundledPostgres,
-    ExternalPostgres,
     Stack,
 )
-from moorage.targets.compose import archiving, backup_plan
+from moorage.targets import backup_plan
+from moorage.targets.compose import archiving
 from moorage.targets.compose.names import (
     NIGHT_SCRIPT,
     SOCKET_VOLUME,
@@ -35,28 +35,16 @@ _SETTINGS = "backups/night.settings"
 _ON_FAILURE = "backups/on-failure.sh"
 
 
-def needs_network(stack: Stack) -> bool:
-    """Whether the job has to reach anything outside of this host, or a database that is not in a container of ours."""
-    settings = stack.backups
-    if settings is None:
-        return False
-    return (
-        bool(settings.heartbeat)
-        or isinstance(stack.postgres, ExternalPostgres)
-        or any(store.bucket for store in settings.stores)
-    )
-
-
 def services(stack: Stack) -> dict[str, Any]:
     """The job's containers as Compose data; none when backups are off."""
     settings = stack.backups
     if settings is None:
         return {}
-    network = {"networks": [BACKUP_NETWORK]} if needs_network(stack) else {"network_mode": "none"}
+    network = {"networks": [BACKUP_NETWORK]} if backup_plan.needs_network(stack) else {"network_mode": "none"}
     given = [{"source": f"backup_{name}", "target": name} for name in _secret_files(stack, settings)]
     unused = {"tmpfs": [f"{postgres_data_folder(settings.version)}:size=1m"]}
     cluster = {} if isinstance(stack.postgres, BundledPostgres) else unused
-    stores = [_bind(store) for store in settings.stores]
+    stores = [_bind(store) for store in settings.stores if store.directory]
     return {
         settings.service: {
             **_extends("backup"),
@@ -128,15 +116,7 @@ def _secret_files(stack: Stack, settings: BackupSettings) -> dict[str, str]:
     """Name below /run/secrets → where the file lies, seen from the compose folder."""
     private = from_compose_folder(f"{private_folder(stack.environment)}/backups")
     files = {backup_plan.RECOVERY_KEY: from_compose_folder("secrets/recovery.key")}
-    files |= {
-        backup_plan.credentials_name(store): f"{private}/{backup_plan.credentials_name(store)}"
-        for store in settings.stores
-        if store.access_key
-    }
-    if isinstance(stack.postgres, ExternalPostgres):
-        files[backup_plan.PGPASS] = f"{private}/{backup_plan.PGPASS}"
-    if settings.heartbeat:
-        files[backup_plan.HEARTBEAT] = f"{private}/{backup_plan.HEARTBEAT}"
+    files |= {name: f"{private}/{name}" for name in backup_plan.secret_files(stack, settings)}
     return files
 
 
@@ -165,19 +145,14 @@ def add_files(stack: Stack, public: Tree, private: Tree) -> None:
     if settings is None:
         return
     public.add(f"compose/platform/{_FRAGMENT}", asset("compose", _FRAGMENT).read_bytes())
-    public.add(PLAN_FILE, backup_plan.plan(stack, settings).as_json())
+    public.add(PLAN_FILE, backup_plan.plan(stack, settings, archiving.plan(stack, settings)).as_json())
     public.add(NIGHT_SCRIPT, asset("backups", "night.sh").read_bytes(), 0o755)
     public.add(_SETTINGS, _night_settings(stack, settings))
     if settings.on_failure:
         public.add(_ON_FAILURE, hook_text(settings.on_failure), 0o755)
-    for store in settings.stores:
-        if store.access_key:
-            private.add(f"backups/{backup_plan.credentials_name(store)}", _credentials_text(store), 0o600)
     archiving.add_files(stack, tuple(backup_plan.store_plan(store) for store in settings.stores), private)
-    if isinstance(stack.postgres, ExternalPostgres):
-        private.add(f"backups/{backup_plan.PGPASS}", _pgpass(stack.postgres), 0o600)
-    if settings.heartbeat:
-        private.add(f"backups/{backup_plan.HEARTBEAT}", f"{settings.heartbeat.reveal()}\n", 0o600)
+    for name, content in backup_plan.secret_files(stack, settings).items():
+        private.add(f"backups/{name}", content.reveal(), 0o600)
 
 
 _HEADER = "Rendered by moorage; changes here are lost. Settings: `backups` in moorage.yaml."
@@ -197,22 +172,6 @@ def _night_settings(stack: Stack, settings: BackupSettings) -> str:
         "DRILL_SERVICE": settings.drill_service,
     }
     return f"# {_HEADER}\n" + "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
-
-
-def _credentials_text(store: BackupStore) -> str:
-    """The format of AWS' own programs."""
-    assert store.access_key is not None
-    assert store.secret_key is not None
-    return (
-        f"[default]\naws_access_key_id = {store.access_key.reveal()}\n"
-        f"aws_secret_access_key = {store.secret_key.reveal()}\n"
-    )
-
-
-def _pgpass(postgres: ExternalPostgres) -> str:
-    """libpq's password file; `:` and a backslash are escaped in it."""
-    fields = (postgres.host, str(postgres.port), "*", postgres.user, postgres.password.reveal())
-    return ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields) + "\n"
 
 
 def readme_view(stack: Stack) -> dict[str, str] | None:

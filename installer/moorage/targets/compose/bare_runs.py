@@ -12,7 +12,8 @@ from moorage.process import printable
 from moorage.targets.compose import job_image
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import BackupFacts
-from moorage.targets.compose.job_runs import JobResult, follow_job
+from moorage.targets.compose.job_runs import follow_job
+from moorage.targets.job_voice import JobResult
 
 _PROJECT = "moorage-bare"
 STORE_FOLDER = "/store"

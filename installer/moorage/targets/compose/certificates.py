@@ -12,10 +12,10 @@ from moorage.console import Console
 from moorage.formats import dump_yaml
 from moorage.targets.compose import probe
 from moorage.targets.compose.docker import Docker
-from moorage.targets.compose.edge import own_name
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.names import AGAIN_FILE, EDGE_ROUTES, TRAEFIK
-from moorage.targets.compose.reasons import StepError, reason_of
+from moorage.targets.reasons import StepError, reason_of
+from moorage.targets.routers import own_name
 
 # Let's Encrypt takes seconds; a DNS challenge waits for the record to spread.
 _LIMIT_SECONDS = 120.0

@@ -19,9 +19,9 @@ from moorage.targets.compose.plan import (
     must_go_first,
     plan_containers,
 )
-from moorage.targets.compose.reasons import reason_of
 from moorage.targets.compose.rollout import Rollouts
 from moorage.targets.compose.waiting import wait_ready
+from moorage.targets.reasons import reason_of
 
 _ONE_SHOT_SECONDS = 900.0
 

@@ -15,16 +15,18 @@ from moorage.backups.failures import Busy
 from moorage.console import Console
 from moorage.durable import make_closed_folder, named_failure
 from moorage.errors import DeployError, MoorageError
-from moorage.targets.compose import images, job_image, private_files
+from moorage.targets import private_files
+from moorage.targets.compose import images, job_image
 from moorage.targets.compose.converge import Convergence
 from moorage.targets.compose.docker import Docker
-from moorage.targets.compose.job_runs import BACKUP, JobRunner
+from moorage.targets.compose.job_runs import JobRunner
 from moorage.targets.compose.names import OVERRIDE_FILE
 from moorage.targets.compose.place import Place, files_of, load_facts, previous_facts, refuse_data_risk
 from moorage.targets.compose.plan import ContainerPlan, plan_containers
-from moorage.targets.compose.reasons import StepError, reason_of
-from moorage.targets.compose.releases import Release, Releases, read_tree
 from moorage.targets.compose.rollout import Rollouts
+from moorage.targets.job_voice import BACKUP
+from moorage.targets.reasons import StepError, reason_of
+from moorage.targets.releases import Release, Releases, read_tree
 from moorage.tree import Tree
 from moorage.words import plural
 

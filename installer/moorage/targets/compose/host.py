@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from moorage.formats import dump_json
+from moorage.parity.reasons import Allowed, Pair, lacking, nothing_right, only_left
 from moorage.stack.model import BackupSettings, BundledPostgres, BundledRedis, Job, Stack
 from moorage.targets.compose.names import (
     EXCHANGE_MARK,
@@ -133,3 +136,106 @@ def _daemon(stack: Stack) -> dict[str, object]:
         # An app that makes a network per project runs out of Docker's default pools after about thirty.
         settings["default-address-pools"] = [{"base": "172.30.0.0/15", "size": 24}]
     return settings
+
+
+_NIGHT = {
+    "clock.section": "[Unit] | [Timer] | [Install] | [Service]",
+    "clock.After": "docker.service moorage-${PROJECT}.service",
+    "clock.ExecStart": f"/bin/sh ../{NIGHT_SCRIPT}",
+    "clock.Persistent": "true",
+    "clock.RandomizedDelaySec": "60",
+    "clock.Requires": "docker.service",
+    "clock.TimeoutStartSec": str(_LONGEST_NIGHT),
+    "clock.Type": "oneshot",
+    "clock.WantedBy": "timers.target",
+    "clock.WorkingDirectory": FOLDER_MARK,
+}
+
+
+def _is_of_a_clock(pair: Pair) -> bool:
+    """Whether a line of a unit is one of those that every timer of ours has, or starts the very job."""
+    found = pair.left_facts.wholly_neutral(pair.left_facts.values.get(pair.key, "")).replace("NAMESPACE", "PROJECT")
+    job = pair.key.subject.removeprefix("job ")
+    limit = pair.left_facts.get(pair.key.subject, "time limit").removesuffix("s")
+    own = {
+        "clock.ExecStart": f"/usr/bin/env docker compose run --rm --no-deps -T {job}",
+        "clock.TimeoutStartSec": limit,
+        "clock.ExecCondition": f"/usr/bin/test ! -e ../../../releases/{pair.left_facts.environment}/{EXCHANGE_MARK}",
+    }
+    expected = _NIGHT if pair.key.subject == "backup" else {**_NIGHT, **own}
+    raw = pair.left_facts.values.get(pair.key, "")
+    return not pair.right and expected.get(pair.key.field) in (found, raw)
+
+
+_STACK = {
+    "clock.section": "[Unit] | [Service] | [Install]",
+    "clock.After": "docker.service network-online.target",
+    "clock.Documentation": f"file://{README_MARK}",
+    "clock.ExecStop": "/usr/bin/env docker compose stop",
+    "clock.RemainAfterExit": "yes",
+    "clock.Requires": "docker.service",
+    "clock.TimeoutStartSec": "600",
+    "clock.TimeoutStopSec": "900",
+    "clock.Type": "oneshot",
+    "clock.WantedBy": "multi-user.target",
+    "clock.Wants": "network-online.target",
+    "clock.WorkingDirectory": FOLDER_MARK,
+}
+_START = re.compile(
+    r"/bin/sh -c 'docker ps --all --quiet --filter label=com\.docker\.compose\.project=[a-z0-9-]+ "
+    r"--filter label=moorage\.runs=always \| xargs --no-run-if-empty docker start'"
+)
+
+
+def _starts_the_stack(pair: Pair) -> bool:
+    if pair.key.field == "clock.ExecStart":
+        return not pair.right and bool(_START.fullmatch(pair.left_facts.values.get(pair.key, "")))
+    return lacking(_STACK)(pair)
+
+
+_DAEMON = {
+    "docker.live-restore": "yes",
+    "docker.log-driver": "json-file",
+    "docker.address pools": "0.base 172.30.0.0/15 0.size 24",
+}
+
+DIFFERENCES = (
+    Allowed(
+        "backup",
+        "clock.*",
+        "A timer of systemd is the clock of a server; a CronJob is that of a cluster.",
+        _is_of_a_clock,
+    ),
+    Allowed(
+        "job *",
+        "clock.*",
+        "A timer of systemd is the clock of a server; a CronJob is that of a cluster.",
+        _is_of_a_clock,
+    ),
+    Allowed(
+        "nodes",
+        "clock.*",
+        "systemd starts the stack when the server starts; pods are started by their node.",
+        _starts_the_stack,
+    ),
+    Allowed("nodes", "docker.*", "Docker's own settings on a server.", lacking(_DAEMON)),
+    Allowed("docker *", "*", "Networks and secrets as Docker knows them.", nothing_right),
+    Allowed("static files", "*", "Files that are the same in every deployment.", only_left("as shipped")),
+    Allowed(
+        "project", "name", "Docker keeps deployments apart by it, a cluster by namespaces.", only_left("${PROJECT}")
+    ),
+    Allowed("project", "files", "What Docker Compose reads.", only_left("compose.yaml")),
+    Allowed(
+        "project",
+        "files",
+        "An own file of the operator, overrides/compose.yaml, comes after it on a server; nobody compares what it says.",
+        lambda pair: pair.left.startswith("compose.yaml:") and pair.left.endswith("/overrides/compose.yaml"),
+        capability=True,
+    ),
+    Allowed(
+        "volume *",
+        "labels.moorage.deployment",
+        "The mark of whose volume it is; a claim is in the namespace of its deployment.",
+        only_left("a digest"),
+    ),
+)

@@ -9,9 +9,9 @@ from pathlib import Path
 from moorage.console import Console
 from moorage.errors import CommandFailed, DeployError
 from moorage.process import printable
+from moorage.targets.builds import ASSETS_VARIABLE, BUILD_FILE
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import StackFacts
-from moorage.targets.compose.names import ASSETS_VARIABLE, BUILD_FILE
 from moorage.unkept import UNKEPT_FIX, unkept_folders, unkept_text
 from moorage.words import plural
 

@@ -8,25 +8,17 @@ silence, so `up` ends before anything stops, and says how to go without.
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Collection
 
-from moorage.assets import asset
 from moorage.console import Console
 from moorage.errors import CommandFailed, DeployError, MoorageError
 from moorage.targets.compose.docker import Docker
 from moorage.targets.compose.facts import BackupFacts, StackFacts
+from moorage.targets.job_recipe import JOB, LABEL_CONTENT, SERVER, build_command, content_digest
 
-LABEL_CONTENT = "moorage.job-content"
 _REPOSITORY = "moorage-job"
-# The stages of the recipe.
-_JOB, _SERVER = "job", "server"
 _BUILD_SECONDS = 1800.0
 _BUILD_LINES = 15
-_PACKAGE = Path(__file__).parents[2]
-_LEFT_OUT = ("__pycache__", "_assets")
 
 
 def ensure(docker: Docker, facts: StackFacts, console: Console, *, no_cache: bool = False) -> dict[str, str]:
@@ -43,7 +35,7 @@ def ensure(docker: Docker, facts: StackFacts, console: Console, *, no_cache: boo
             _obtain(docker, job.image, facts.pull, console)
         elif no_cache or not is_current(docker, job):
             # What both have in common was just made anew.
-            _build(docker, job, facts.pull, console, _JOB, no_cache=no_cache and not found)
+            _build(docker, job, facts.pull, console, JOB, no_cache=no_cache and not found)
     except MoorageError as error:
         _tell(docker, job, console, error)
     image_id = docker.image_id(job.image)
@@ -58,7 +50,7 @@ def _ensure_server(docker: Docker, job: BackupFacts, pull: str, console: Console
         if not job.base_image:
             _obtain(docker, job.server_image, pull, console)
         elif no_cache or not _is_server_current(docker, job):
-            _build(docker, job, pull, console, _SERVER, no_cache=no_cache)
+            _build(docker, job, pull, console, SERVER, no_cache=no_cache)
     except MoorageError as error:
         _show_build(error, console)
         if not docker.image_id(job.server_image):
@@ -76,7 +68,7 @@ def _is_server_current(docker: Docker, job: BackupFacts) -> bool:
         return bool(docker.image_id(job.server_image))
     base = docker.image_id(job.base_image)
     label = docker.image_label(job.server_image, LABEL_CONTENT)
-    return bool(base) and label == content_digest(base, _SERVER)
+    return bool(base) and label == content_digest(base, SERVER)
 
 
 def outdated(docker: Docker, job: BackupFacts | None) -> tuple[str, ...]:
@@ -95,27 +87,6 @@ def is_current(docker: Docker, job: BackupFacts) -> bool:
     return bool(base) and docker.image_label(job.image, LABEL_CONTENT) == content_digest(base)
 
 
-def content_digest(base_id: str, target: str = _JOB) -> str:
-    """A fingerprint of all that goes into an image: the base, the recipe, and into the job's the package."""
-    total = hashlib.sha256(base_id.encode())
-    for name, content in _context() if target == _JOB else [_recipe()]:
-        total.update(f"\0{name}\0{len(content)}\0".encode() + content)
-    return total.hexdigest()
-
-
-def _context() -> Iterator[tuple[str, bytes]]:
-    """The files that the build is given, sorted, by their names."""
-    yield _recipe()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        relative = path.relative_to(_PACKAGE)
-        if not set(relative.parts) & set(_LEFT_OUT):
-            yield f"moorage/{relative.as_posix()}", path.read_bytes()
-
-
-def _recipe() -> tuple[str, bytes]:
-    return "Dockerfile", asset("backups", "image", "Dockerfile").read_bytes()
-
-
 def _obtain(docker: Docker, reference: str, pull: str, console: Console) -> None:
     """Pull an image that is not here. Raises MoorageError when that fails or is not wanted."""
     if docker.image_id(reference):
@@ -128,40 +99,21 @@ def _obtain(docker: Docker, reference: str, pull: str, console: Console) -> None
 
 def build_job(docker: Docker, job: BackupFacts, console: Console) -> None:
     """The job's image alone, where no deployment is rendered yet. Raises MoorageError with the build's last line."""
-    _build(docker, job, "missing", console, _JOB, no_cache=False)
+    _build(docker, job, "missing", console, JOB, no_cache=False)
 
 
 def _build(docker: Docker, job: BackupFacts, pull: str, console: Console, target: str, *, no_cache: bool) -> None:
     """One of the two images of the recipe. Raises MoorageError with the build's last line."""
-    name, what = (job.image, "the backup job") if target == _JOB else (job.server_image, "Postgres with pgBackRest")
+    name, what = (job.image, "the backup job") if target == JOB else (job.server_image, "Postgres with pgBackRest")
     _obtain(docker, job.base_image, pull, console)
-    digest = content_digest(docker.image_id(job.base_image), target)
     console.action(f"building the image of {what} from {job.base_image}")
-    with tempfile.TemporaryDirectory(prefix="moorage-job-") as folder, console.waiting(f"building {what}"):
-        _write_context(Path(folder))
-        docker.docker(
-            "build",
-            *(["--no-cache"] if no_cache else []),
-            *("--target", target),
-            *("--tag", name),
-            *("--label", f"{LABEL_CONTENT}={digest}"),
-            *("--build-arg", f"POSTGRES_IMAGE={job.base_image}"),
-            folder,
-            timeout_seconds=_BUILD_SECONDS,
-        )
+    base_id = docker.image_id(job.base_image)
+    with (
+        console.waiting(f"building {what}"),
+        build_command(name, job.base_image, base_id, target, no_cache=no_cache) as command,
+    ):
+        docker.docker(*command, timeout_seconds=_BUILD_SECONDS)
     console.success(f"{name} built")
-
-
-def _write_context(folder: Path) -> None:
-    """Files that every user of the image may read, whatever the package's own rights here are."""
-    for name, content in _context():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(0o644)
-    for place in (folder, *folder.rglob("*")):
-        if place.is_dir():
-            place.chmod(0o755)
 
 
 def _tell(docker: Docker, job: BackupFacts, console: Console, error: MoorageError) -> None:

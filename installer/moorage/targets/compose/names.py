@@ -4,7 +4,6 @@ from __future__ import annotations
 
 COMPOSE_FOLDER = "compose"
 COMPOSE_FILE = "compose.yaml"
-BUILD_FILE = "build.yaml"
 # The operator's own file, below the deployment folder; its copy below the private folder is what Compose reads.
 OVERRIDE_FILE = "overrides/compose.yaml"
 FACTS_FILE = "stack.json"
@@ -33,8 +32,6 @@ LABEL_JOB = "moorage.job"
 # Where the units look; `moorage up` fills in the deployment's own path when it installs them.
 FOLDER_MARK = "@COMPOSE_FOLDER@"
 README_MARK = "@README@"
-
-ASSETS_VARIABLE = "MOORAGE_ASSETS"
 
 
 def private_folder(environment: str) -> str:

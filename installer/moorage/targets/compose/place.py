@@ -10,7 +10,7 @@ from moorage.errors import DeployError, MoorageError
 from moorage.targets.compose.facts import StackFacts, read_facts
 from moorage.targets.compose.names import COMPOSE_FOLDER, FACTS_FILE
 from moorage.targets.compose.plan import data_risks
-from moorage.targets.compose.releases import Release, Releases, read_tree
+from moorage.targets.releases import Release, Releases, read_tree
 from moorage.tree import Tree
 
 

@@ -20,6 +20,7 @@ from moorage.stack.model import (
     Limits,
     Stack,
 )
+from moorage.targets import database_settings
 from moorage.targets.compose import archiving, edge
 from moorage.targets.compose.names import EDGE_ROUTES, SOCKET_PROXY, TRAEFIK, from_compose_folder, private_folder
 from moorage.templating import render_template
@@ -157,9 +158,7 @@ def parameters(stack: Stack) -> dict[str, str]:
         values |= {
             "MOORAGE_POSTGRES_IMAGE": stack.postgres.image.reference,
             "MOORAGE_POSTGRES_SUPERUSER": stack.postgres.superuser,
-            "MOORAGE_POSTGRES_DATABASE": stack.postgres.databases[0]
-            if stack.postgres.user_is_superuser
-            else "postgres",
+            "MOORAGE_POSTGRES_DATABASE": database_settings.first_database(stack.postgres),
             "MOORAGE_POSTGRES_INIT_ARGUMENTS": stack.postgres.init_arguments,
             "MOORAGE_POSTGRES_SHARED_MEMORY": f"{stack.postgres.shared_memory // MEBIBYTE}m",
             **_sizes("POSTGRES", stack.postgres.limits),
@@ -198,45 +197,21 @@ def _add_fragment(public: Tree, *names: str) -> None:
 
 def _add_postgres(settings: BundledPostgres, public: Tree, private: Tree) -> None:
     _add_fragment(public, "postgres.yaml")
-    parameters = [{"name": item.name, "quoted": _quoted(item.value)} for item in settings.parameters]
-    view = {
-        "basis": settings.basis,
-        "parameters": parameters,
-        "user": settings.user,
-        "superuser": settings.superuser,
-        "user_is_superuser": settings.user_is_superuser,
-        "reject_superuser": not settings.user_is_superuser,
-        "databases": settings.databases,
-    }
-    public.add("compose/postgres/postgresql.conf", render_template("postgres/postgresql.conf.j2", view))
-    public.add("compose/postgres/pg_hba.conf", render_template("postgres/pg_hba.conf.j2", view))
-    public.add("compose/postgres/ensure.sql", render_template("postgres/ensure.sql.j2", view))
+    for name, text in database_settings.postgres_files(settings).items():
+        public.add(f"compose/postgres/{name}", text)
     if settings.user_is_superuser:
         public.add("compose/postgres/init/.keep", "")
-        for path, content in settings.init_files.items():
-            mode = 0o755 if path in settings.init_executable else 0o644
-            public.add(f"compose/postgres/init/{path}", content, mode)
-    else:
-        public.add("compose/postgres/init/10-roles.sql", render_template("postgres/roles.sql.j2", view))
+    for path, content in database_settings.postgres_first_start(settings).items():
+        mode = 0o755 if path in settings.init_executable else 0o644
+        public.add(f"compose/postgres/init/{path}", content, mode)
     private.add("files/postgres_password", settings.password.reveal(), 0o600)
     add_secret_environment(private, settings.service, settings.secret_environment)
 
 
-def _quoted(text: str) -> str:
-    """The inside of a quoted value of postgresql.conf, where a backslash begins an escape."""
-    return text.replace("\\", "\\\\").replace("'", "''")
-
-
 def _add_redis(settings: BundledRedis, public: Tree, private: Tree) -> None:
     _add_fragment(public, "redis.yaml", "redis-start.sh")
-    view = {"data_memory": settings.data_memory, "policy": settings.policy}
-    public.add("compose/redis/redis.conf", render_template("redis/redis.conf.j2", view))
-    secret: dict[str, Sensitive] = {}
-    if settings.password is not None:
-        text = settings.password.reveal()
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-        secret = {"REDISCLI_AUTH": settings.password, "REDIS_SECRET_SETTINGS": Sensitive(f'requirepass "{escaped}"')}
-    private.add("platform/redis.env", _env(secret), 0o600)
+    public.add("compose/redis/redis.conf", database_settings.redis_settings(settings))
+    private.add("platform/redis.env", _env(database_settings.redis_secrets(settings)), 0o600)
 
 
 def _env(values: Mapping[str, Sensitive]) -> str:

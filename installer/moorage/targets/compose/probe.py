@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from moorage.targets.compose.edge import ROUTED_HEADER
 from moorage.targets.compose.facts import StackFacts
+from moorage.targets.routers import ROUTED_HEADER
 
 _TRAEFIK_NOT_FOUND = "404 page not found"
 

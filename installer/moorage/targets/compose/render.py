@@ -9,6 +9,7 @@ from typing import Any
 
 from moorage import __version__
 from moorage.formats import dump_env, dump_json, dump_yaml
+from moorage.parity.rendered import PARITY_FILE
 from moorage.quantities import format_cpu, human_size
 from moorage.stack.model import (
     APP_NETWORK,
@@ -20,13 +21,12 @@ from moorage.stack.model import (
     Service,
     Stack,
 )
+from moorage.targets import backup_plan
 from moorage.targets.base import Rendering
+from moorage.targets.builds import ASSETS_VARIABLE, BUILD_FILE, build_file
 from moorage.targets.compose import backups, host, platform, services
-from moorage.targets.compose.builds import build_file
 from moorage.targets.compose.fact_sheet import facts
 from moorage.targets.compose.names import (
-    ASSETS_VARIABLE,
-    BUILD_FILE,
     COMPOSE_FILE,
     COMPOSE_FOLDER,
     EDGE_ROUTES,
@@ -40,6 +40,8 @@ from moorage.targets.compose.names import (
     from_compose_folder,
     private_folder,
 )
+from moorage.targets.compose_data import literal
+from moorage.targets.parity_file import parity_file
 from moorage.templating import render_template
 from moorage.tree import MANIFEST, Tree
 
@@ -58,15 +60,14 @@ def render(stack: Stack) -> Rendering:
     if stack.override is not None:
         private.add(OVERRIDE_FILE, stack.override_source.reveal(), 0o600)
     revisions = _revisions(stack, public, private)
-    public.add(
-        f"{COMPOSE_FOLDER}/{COMPOSE_FILE}", dump_yaml(services.literal(_compose_file(stack, revisions)), _HEADER)
-    )
+    public.add(f"{COMPOSE_FOLDER}/{COMPOSE_FILE}", dump_yaml(literal(_compose_file(stack, revisions)), _HEADER))
     public.add(f"{COMPOSE_FOLDER}/.env", dump_env(_parameters(stack, revisions), _HEADER))
     builds = build_file(stack)
     if builds["services"]:
         public.add(f"{COMPOSE_FOLDER}/{BUILD_FILE}", dump_yaml(builds, _HEADER))
     public.add("README.md", render_template("rendered/README.md.j2", _readme_view(stack, bool(builds["services"]))))
     public.add(FACTS_FILE, dump_json(facts(stack, revisions, _networks(stack))))
+    public.add(PARITY_FILE, parity_file(stack))
     for tree in (public, private):
         manifest = tree.manifest(moorage=__version__, environment=stack.environment, target=stack.target)
         tree.add(MANIFEST, manifest, 0o600 if tree is private else 0o644)
@@ -104,7 +105,7 @@ def _networks(stack: Stack) -> dict[str, Any]:
         networks[DATA_NETWORK] = {"internal": True}
     if stack.edge.socket_proxy_image:
         networks[SOCKET_PROXY] = {"internal": True}
-    if backups.needs_network(stack):
+    if backup_plan.needs_network(stack):
         networks[BACKUP_NETWORK] = {}
     for name, internal in stack.networks.items():
         networks[name] = {"internal": True} if internal else {}
@@ -231,7 +232,7 @@ def _service_part(stack: Stack, service: Service, public: Tree, private: Tree) -
     # The number of containers and what must be started first do not change a container.
     data.pop("depends_on", None)
     data["deploy"] = {key: value for key, value in data["deploy"].items() if key != "replicas"}
-    return [services.literal(data), files, secret.digest if secret else ""]
+    return [literal(data), files, secret.digest if secret else ""]
 
 
 def _fingerprint(stack: Stack, name: str, part: object) -> str:

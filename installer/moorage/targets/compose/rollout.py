@@ -20,12 +20,12 @@ from moorage.errors import DeployError
 from moorage.formats import dump_yaml, read_yaml
 from moorage.targets.compose import probe
 from moorage.targets.compose.docker import Container, Docker
-from moorage.targets.compose.edge import SECURITY_HEADERS, own_name, part_name
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.names import EDGE_ROUTES, ROLLOUT_FILE, ROUTES_FILE
 from moorage.targets.compose.plan import is_current
-from moorage.targets.compose.reasons import StepError, reason_of
 from moorage.targets.compose.waiting import wait_ready
+from moorage.targets.reasons import StepError, reason_of
+from moorage.targets.routers import SECURITY_HEADERS, own_name, part_name
 
 _PROBE = own_name("probe")
 # A copy stands above its own original and below everything that stood above that.

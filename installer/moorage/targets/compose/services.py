@@ -10,6 +10,7 @@ from moorage.quantities import format_cpu, format_duration
 from moorage.sensitive import Sensitive, Text
 from moorage.stack.model import Job, Limits, LogLimits, Security, Service, Stack
 from moorage.targets.compose.names import LABEL_JOB, LABEL_REVISION, LABEL_RUNS, from_compose_folder, private_folder
+from moorage.targets.compose_data import in_order
 from moorage.tree import Tree
 
 # Compose takes a text here and nothing else, but people write `user: 1000`.
@@ -75,22 +76,6 @@ def _carried(service: Service) -> dict[str, Any]:
         for key, value in service.other.items()
         if value not in ({}, [], None, "")
     }
-
-
-def literal(value: Any) -> Any:
-    """The same data with every dollar sign doubled: all variables are filled in already, Compose must not try again."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, dict):
-        return {key: literal(item) for key, item in value.items()}
-    return [literal(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def in_order(value: Any) -> Any:
-    """The same data with every mapping sorted by its keys; lists stay as they are."""
-    if isinstance(value, Mapping):
-        return {key: in_order(value[key]) for key in sorted(value)}
-    return [in_order(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _process(stack: Stack, service: Service) -> dict[str, Any]:

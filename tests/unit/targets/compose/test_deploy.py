@@ -14,10 +14,11 @@ import pytest
 from moorage import flow
 from moorage.console import Console
 from moorage.errors import DeployError
-from moorage.targets.compose import converge, deploy, private_files, probe, rollout, waiting
+from moorage.targets import private_files
+from moorage.targets.compose import converge, deploy, probe, rollout, waiting
 from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.place import Place
-from moorage.targets.compose.releases import KEPT, Release, Releases, read_tree
+from moorage.targets.releases import KEPT, Release, Releases, read_tree
 from moorage.tree import File
 from tests.unit.given import deployment
 from tests.unit.targets.compose.engine import Engine, FakeDocker, Killed, with_images

@@ -12,10 +12,11 @@ import pytest
 from moorage import flow
 from moorage.console import Console
 from moorage.errors import DeployError
-from moorage.targets.compose import deploy, job_image, probe, waiting
+from moorage.targets import job_recipe
+from moorage.targets.compose import deploy, probe, waiting
 from moorage.targets.compose.deploy import Deployer, UpOptions
-from moorage.targets.compose.job_runs import JobResult
 from moorage.targets.compose.place import Place
+from moorage.targets.job_voice import JobResult
 from tests.unit.given import deployment
 from tests.unit.targets.compose.engine import Engine, FakeDocker, with_images
 
@@ -81,8 +82,8 @@ def test_another_database_image_or_package_builds_it_again(site: Site, monkeypat
     site.engine.images["postgres:17"] = "sha256:a-newer-one"
     site.up()
     assert len(site.builds()) == 1
-    context = list(job_image._context())
-    monkeypatch.setattr(job_image, "_context", lambda: iter([*context, ("moorage/new.py", b"")]))
+    context = list(job_recipe._context())
+    monkeypatch.setattr(job_recipe, "_context", lambda: iter([*context, ("moorage/new.py", b"")]))
     site.up()
     assert len(site.builds()) == 1
     site.up()
@@ -138,7 +139,7 @@ def test_the_folder_of_the_deployment_is_made_closed(site: Site) -> None:
 
 
 def test_the_context_is_the_package_readable_for_all_and_nothing_else(tmp_path: Path) -> None:
-    job_image._write_context(tmp_path)
+    job_recipe._write_context(tmp_path)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert {"Dockerfile", "moorage/__init__.py", "moorage/backups/plan.py", "moorage/errors.py"} <= files
     assert all(name == "Dockerfile" or name.endswith(".py") for name in files)
@@ -192,8 +193,8 @@ def test_a_new_version_of_moorage_makes_no_new_server(
 ) -> None:
     archiving(site)
     site.up()
-    context = list(job_image._context())
-    monkeypatch.setattr(job_image, "_context", lambda: iter([*context, ("moorage/new.py", b"")]))
+    context = list(job_recipe._context())
+    monkeypatch.setattr(job_recipe, "_context", lambda: iter([*context, ("moorage/new.py", b"")]))
     site.up()
     (build,) = site.builds()
     assert "--target job" in build
@@ -222,5 +223,5 @@ def test_a_store_that_does_not_take_the_log_fails_no_deploy(
 
 
 def test_its_fingerprint_says_what_is_in_it() -> None:
-    assert job_image.content_digest("sha256:a") == job_image.content_digest("sha256:a")
-    assert job_image.content_digest("sha256:a") != job_image.content_digest("sha256:b")
+    assert job_recipe.content_digest("sha256:a") == job_recipe.content_digest("sha256:a")
+    assert job_recipe.content_digest("sha256:a") != job_recipe.content_digest("sha256:b")

@@ -23,7 +23,7 @@ from moorage.errors import InputError
 from moorage.formats import parse_yaml
 from moorage.sensitive import reveal
 from moorage.targets.base import Rendering
-from moorage.targets.compose.names import ASSETS_VARIABLE
+from moorage.targets.builds import ASSETS_VARIABLE
 from moorage.tree import MANIFEST
 from tests.unit.given import NOW, SETTINGS, as_text, compose_of, deployment, folder_with, rendering
 

@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 from moorage.stack.model import Image, Stack
-from moorage.targets.compose import services
-from moorage.targets.compose.names import ASSETS_VARIABLE
+from moorage.targets.compose_data import in_order, literal
 
+BUILD_FILE = "build.yaml"
+# The variable that names the folder of the sources.
+ASSETS_VARIABLE = "MOORAGE_ASSETS"
 # What Docker fetches by itself: a repository or an archive.
 _REMOTE = re.compile(r"(https?|git|ssh)://|git@|github\.com/")
 
@@ -42,7 +44,7 @@ def _build(image: Image) -> dict[str, Any]:
     if build.additional_contexts:
         data["additional_contexts"] = dict(sorted(build.additional_contexts.items()))
     place = {"context": _context(build.context)}
-    result: dict[str, Any] = place | services.literal({**data, **services.in_order(build.other)})
+    result: dict[str, Any] = place | literal({**data, **in_order(build.other)})
     return result
 
 

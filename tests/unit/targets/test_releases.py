@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.errors import MoorageError
-from moorage.targets.compose.releases import KEPT, Release, Releases, read_tree
+from moorage.targets.releases import KEPT, Release, Releases, read_tree
 from moorage.tree import MANIFEST, Tree
 from tests.unit.given import folder_with
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from moorage.checks import files
-from moorage.targets.compose import private_files
+from moorage.targets import private_files
 from moorage.tree import MANIFEST, Tree
 from tests.unit.checks.samples import needs
 from tests.unit.given import deployment
@@ -56,7 +56,7 @@ def test_folders_are_closed_unless_a_container_gets_them(tmp_path: Path) -> None
 
 
 def test_check_has_nothing_to_say_about_our_own_folders(tmp_path: Path) -> None:
-    from moorage.targets.compose.releases import Releases
+    from moorage.targets.releases import Releases
 
     private_files.write(private_tree(), tmp_path / "secrets" / "compose" / "compose")
     public = Tree()

@@ -13,7 +13,7 @@ import pytest
 
 from moorage.console import Console
 from moorage.errors import MoorageError
-from moorage.targets.compose.lock import deployment_lock
+from moorage.targets.lock import deployment_lock
 
 QUIET = Console(quiet=True)
 
@@ -32,7 +32,7 @@ def holder(folder: Path, body: str) -> subprocess.Popen[str]:
         "import os, subprocess, sys, time\n"
         "from pathlib import Path\n"
         "from moorage.console import Console\n"
-        "from moorage.targets.compose.lock import deployment_lock\n"
+        "from moorage.targets.lock import deployment_lock\n"
         "with deployment_lock(Path(sys.argv[1]), 'compose', Console(quiet=True), 30) as descriptor:\n"
         "    print(os.getpid(), flush=True)\n"
         f"    {body}\n"
