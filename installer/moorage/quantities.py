@@ -80,6 +80,11 @@ def format_cpu(thousandths: int) -> str:
     return f"{thousandths / 1000:.3f}".rstrip("0").rstrip(".")
 
 
+def cpu_quantity(thousandths: int) -> str:
+    """CPUs as Kubernetes itself writes them: `500m`, `2`."""
+    return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
+
+
 def parse_duration(value: object) -> float:
     """Seconds of `30s`, `1m30s`, `500ms` or a plain number. Raises ValueError naming the form."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):

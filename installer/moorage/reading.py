@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,25 +12,27 @@ from moorage.app.adoption import adopt
 from moorage.app.compose_file import read_app, read_extension
 from moorage.app.environment import names_in_env_files
 from moorage.app.extension import AppExtension
-from moorage.app.model import App
+from moorage.app.model import App, Notice
 from moorage.app.opening import open_compose_file
 from moorage.app.variables import env_problems, secret_needs, used_names, variable_values
 from moorage.assets import asset, builtin_apps
 from moorage.config.loading import LoadedConfig, is_builtin_name
 from moorage.config.overrides import override_source, read_override
 from moorage.config.secrets import SecretNeed, SecretStore, SecretValues
-from moorage.config.tls_files import certificate_digest
+from moorage.config.tls_files import certificate_digest, certificate_files
+from moorage.deployment_folder import deployment_files
 from moorage.errors import InputError, Problem
-from moorage.formats import Document, read_yaml
+from moorage.formats import Document, is_file, read_yaml
 from moorage.sensitive import Sensitive
 from moorage.stack.build import build_stack, platform_values
+from moorage.stack.cluster import Certificate, ClusterInputs
 from moorage.stack.model import Stack
 from moorage.stack.platform import backup_rules
 from moorage.stack.platform import backups as backups_platform
 from moorage.stack.platform import edge as edge_platform
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
-from moorage.words import nearest
+from moorage.words import abridged, nearest
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def read_stack(
     extension, reader = read_extension(source.document, source.folder)
     builtin = is_builtin_name(loaded.config.app) and loaded.config.app in builtin_apps()
     platform = {
-        **platform_values(loaded),
+        **platform_values(loaded, extension),
         **postgres_platform.values(extension, loaded, secrets.values),
         **redis_platform.values(extension, loaded, secrets.values),
     }
@@ -131,6 +134,7 @@ def read_stack(
         override=override,
         override_source=override_source(folder) if override is not None else Sensitive(""),
         certificate_digest=certificate_digest(loaded, folder),
+        cluster_inputs=_cluster_inputs(loaded, folder, store, app),
         revision_key=_revision_key(store),
     )
     if has_services:
@@ -180,6 +184,30 @@ def missing_secrets(loaded: LoadedConfig, secrets: SecretValues, source: AppSour
         for need in secrets.missing
         if not need.optional and need.name not in given
     ]
+
+
+def _cluster_inputs(loaded: LoadedConfig, folder: Path, store: SecretStore, app: App) -> ClusterInputs:
+    """What a cluster gets of this host's files; nothing for a server, which sees them itself."""
+    if loaded.config.target == "compose":
+        return ClusterInputs()
+    files: Mapping[str, Sensitive] = {}
+    if loaded.config.backups.enabled:
+        files, too_large = deployment_files(folder, loaded.environment)
+        if too_large:
+            text = f"leave out of the deployment's folder what is too large for a cluster's Secret: {abridged(too_large, 5)}"
+            app.notices.append(Notice("backups", text))
+    named = loaded.config.tls.acme_ca_file if loaded.config.tls.mode == "letsencrypt" else None
+    authority = (folder / named).read_text(encoding="utf-8") if named and is_file(folder / named) else ""
+    return ClusterInputs(_certificate(loaded, folder), authority, files, store.recovery_key(write=False))
+
+
+def _certificate(loaded: LoadedConfig, folder: Path) -> Certificate | None:
+    """The site's own certificate for a cluster, which gets its contents and not a file of this host."""
+    files = certificate_files(loaded, folder)
+    if len(files) != 2 or not all(is_file(file) for file in files):
+        return None
+    chain, key = (file.read_text(encoding="utf-8") for file in files)
+    return Certificate(chain, Sensitive(key))
 
 
 def _revision_key(store: SecretStore) -> Sensitive:

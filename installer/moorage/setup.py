@@ -23,6 +23,7 @@ from moorage.inference import infer
 from moorage.operations.secret_keeping import RECOVERY_TEXT
 from moorage.quantities import GIBIBYTE, format_size
 from moorage.templating import render_template
+from moorage.tiers import Tier, tiers
 from moorage.words import listed, plural
 
 _FILE_HINT = f"{CONFIG_FILE} is here the file that init would have written"
@@ -43,11 +44,14 @@ def initialise(
     chosen = _with_route(folder, console, answers, inferred, ask=ask and console.is_interactive())
     if chosen is not answers:
         answers, inferred = chosen, infer(folder, chosen.app or "", chosen.routes)
-    text = _config_text(answers, inferred, host_facts())
+    host = host_facts()
+    text = _config_text(answers, inferred, host)
     try:
         deployment = _tried(folder, text, inferred)
     except InputError as error:
         raise InputError(error.problems, _hint(error.problems)) from None
+    fitting = _fitting_tiers(folder, console, answers, inferred, host)
+    text = _config_text(answers, inferred, host, fitting)
     if dry_run:
         console.line(text.rstrip("\n"))
         return
@@ -110,13 +114,32 @@ def _other_problems(folder: Path, answers: Answers, inferred: Inferred) -> list[
     return []
 
 
-def _tried(folder: Path, text: str, inferred: Inferred) -> flow.Deployment:
+def _tried(folder: Path, text: str, inferred: Inferred, environment: str = "") -> flow.Deployment:
     """The deployment that a moorage.yaml would make, before it is written."""
     document = parse_yaml(text, CONFIG_FILE)
-    return flow.open_deployment(folder, document=document, given=inferred.secret_values, may_lack_secrets=True)
+    given = inferred.secret_values
+    return flow.open_deployment(folder, environment, document=document, given=given, may_lack_secrets=True)
 
 
-def _config_text(answers: Answers, inferred: Inferred, host: HostFacts) -> str:
+def _fitting_tiers(
+    folder: Path, console: Console, answers: Answers, inferred: Inferred, host: HostFacts
+) -> tuple[Tier, ...]:
+    """The other environments that this app can be run in as it is; why it can't be run in the rest is told."""
+    all_tiers = tiers(
+        name=answers.name or "", domain=answers.domain or "", target=answers.target or "compose", tls=answers.tls or ""
+    )
+    found = []
+    for tier in all_tiers:
+        try:
+            _tried(folder, _config_text(answers, inferred, host, (tier,)), inferred, tier.name)
+        except InputError as error:
+            console.warning(f"the environment {tier.name} is left out: {error.problems[0].rule}")
+        else:
+            found.append(tier)
+    return tuple(found)
+
+
+def _config_text(answers: Answers, inferred: Inferred, host: HostFacts, others: tuple[Tier, ...] = ()) -> str:
     """moorage.yaml; every value is written so that YAML reads it as it is meant."""
     challenge = answers.challenge or ("cloudflare-dns" if inferred.wildcard else "http")
     is_public = answers.tls == "letsencrypt"
@@ -155,6 +178,7 @@ def _config_text(answers: Answers, inferred: Inferred, host: HostFacts) -> str:
         "host_disk": host.disk,
         "host_disk_size": format_size(host.disk_size // GIBIBYTE * GIBIBYTE) if host.disk_size >= GIBIBYTE else "",
         "logs_total": "2Gi",
+        "tiers": others,
         "schema": "",
     }
     return render_template("config/moorage.yaml.j2", view)

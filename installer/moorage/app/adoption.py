@@ -15,7 +15,7 @@ from moorage.app.adopted_redis import AdoptedRedis, read_redis
 from moorage.app.adoption_rules import Unadoptable, volume_name
 from moorage.app.images import image_kind, postgres_data_folder, postgres_major
 from moorage.app.model import App, AppService, AppVolume, Notice, Sizes, VolumeMount
-from moorage.config.schema import Target
+from moorage.config.kinds import Target
 
 __all__ = ["AdoptedPostgres", "AdoptedRedis", "Adoption", "adopt"]
 

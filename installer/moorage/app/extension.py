@@ -5,11 +5,11 @@ There is one block for the app (top level), one per service and one per volume.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from moorage.config.schema import Cpu, Cron, Model, Name, Port, RouteHost, RoutePath, Size, Target, Value, VariableName
+from moorage.config.kinds import Cpu, Cron, Model, Name, Port, RouteHost, RoutePath, Size, Target, Value, VariableName
 
 GENERATORS = ("hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "password", "uuid4", "bcrypt")
 Generator = Literal["hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "password", "uuid4", "bcrypt"]
@@ -114,6 +114,14 @@ class AppExtension(Model):
         pattern=r"^([a-zA-Z0-9][a-zA-Z0-9_.-]*)?$",
         description="A fixed container name of Traefik, for an app that attaches its own networks to it by name.",
     )
+    creates_namespaces: dict[str, str] = Field(
+        default_factory=dict,
+        description="On Kubernetes: the labels of namespaces that the app makes for its containers. The proxy serves the "
+        "Ingresses in them that are of the class `${CREATED_INGRESS_CLASS}`, ingress-nginx' annotations included.",
+    )
+    namespace: Name | None = Field(
+        None, description="A fixed namespace on Kubernetes, for an app that names it in what it creates."
+    )
     check_path: RoutePath = Field("/", description="The path that shows from outside that the app works.")
     minimum_memory: Size | None = Field(None, description="Main memory that the host should have.")
     minimum_disk: Size | None = Field(None, description="Free disk that the host should have.")
@@ -188,6 +196,26 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
+class ApiRule(Model):
+    """Rights to some kinds of objects, as Kubernetes' own roles write them."""
+
+    groups: tuple[str, ...] = Field(("",), description="API groups; the empty one is Kubernetes' core.")
+    resources: tuple[str, ...] = Field(
+        min_length=1, description="Kinds of objects, in the plural (`pods`, `pods/log`)."
+    )
+    verbs: tuple[str, ...] = Field(min_length=1, description="What may be done (`get`, `list`, `watch`, `create`…).")
+
+
+class KubernetesAccess(Model):
+    """Rights in a cluster."""
+
+    reason: str = Field(min_length=1, description="Why; shown by `check`.")
+    namespace: tuple[ApiRule, ...] = Field((), description="In the deployment's own namespace.")
+    cluster: tuple[ApiRule, ...] = Field(
+        (), description="In every namespace of the cluster; `permissions.cluster_access` must name the service."
+    )
+
+
 class ServiceExtension(Model):
     """The `x-moorage` block of a service."""
 
@@ -208,6 +236,9 @@ class ServiceExtension(Model):
         default_factory=dict, description="Environment that differs per target; null takes a variable away."
     )
     targets: tuple[Target, ...] = Field(("compose", "minikube", "eks"), description="Where the service exists.")
+    differences: str = Field(
+        "", description="Why `environment`, `replicas` or `targets` differ by target; `moorage parity` shows it."
+    )
     docker_access: Literal["", "write"] = Field(
         "",
         description="Whether it gets the Docker socket (it creates containers): `write`, for a socket that is mounted "
@@ -217,7 +248,9 @@ class ServiceExtension(Model):
     security: Security = Security()
     fixed_name: bool = Field(False, description="Whether `container_name` must be kept (then no rolling update).")
     build_only: bool = Field(False, description="An image that the app needs but that never runs as a service.")
-    permissions: dict[str, Any] = Field(default_factory=dict, description="What Kubernetes must allow (later).")
+    kubernetes_access: KubernetesAccess | None = Field(
+        None, description="What it may do with Kubernetes' API, where it runs in a cluster (it starts pods)."
+    )
 
 
 class VolumeExtension(Model):

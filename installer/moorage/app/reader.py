@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from moorage.app.interpolation import TemplateError, UnsetVariable, parse_template, substitute
 from moorage.app.model import Notice
 from moorage.app.subset import Rule
-from moorage.config.schema import Model
+from moorage.config.kinds import Model
 from moorage.errors import Problem
 from moorage.formats import Document, KeyPath, dotted, show_number
 from moorage.sensitive import MASK, Sensitive, Text

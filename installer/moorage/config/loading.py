@@ -229,3 +229,18 @@ def is_builtin_name(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def settings_of_environment(loaded: LoadedConfig) -> dict[str, str]:
+    """What moorage.yaml says for this environment alone: dotted key → value as text."""
+    named = loaded.document.value.get("environments")
+    own = named.get(loaded.environment) if isinstance(named, dict) else None
+    return dict(_flat(own, ())) if isinstance(own, dict) else {}
+
+
+def _flat(value: object, path: KeyPath) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _flat(item, (*path, key))
+    else:
+        yield dotted(path), str(value)

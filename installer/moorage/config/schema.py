@@ -8,81 +8,38 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from moorage.config import rules
-from moorage.quantities import MEBIBYTE, parse_cpu, parse_size
-
-
-def _example(text: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "examples": [text]})
-
-
-Size = Annotated[
-    int,
-    BeforeValidator(parse_size),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["512Mi", "2Gi"]}),
-]
-Cpu = Annotated[
-    int,
-    BeforeValidator(parse_cpu),
-    WithJsonSchema({"type": ["string", "number"], "examples": [0.5, "500m"]}),
-]
-Port = Annotated[
-    int,
-    BeforeValidator(rules.port),
-    WithJsonSchema({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]+$"}),
-]
-Name = Annotated[str, BeforeValidator(rules.name), _example("staging")]
-EnvironmentName = Annotated[str, BeforeValidator(rules.environment_name), _example("staging")]
-DeploymentName = Annotated[str, BeforeValidator(rules.deployment_name), _example("acme")]
-HostName = Annotated[str, BeforeValidator(rules.host_name), _example("notes.example.com")]
-RouteHost = Annotated[str, BeforeValidator(rules.route_host), _example("admin")]
-ServerHost = Annotated[str, BeforeValidator(rules.server_host), _example("db.example.com")]
-Email = Annotated[str, BeforeValidator(rules.email), _example("ops@example.com")]
-Network = Annotated[str, BeforeValidator(rules.network), _example("10.0.0.0/8")]
-Address = Annotated[str, BeforeValidator(rules.address), _example("127.0.0.1")]
-Url = Annotated[str, BeforeValidator(rules.url), _example("https://example.com/path")]
-Image = Annotated[str, BeforeValidator(rules.image), _example("ghcr.io/acme/web:1.2.3")]
-Cron = Annotated[str, BeforeValidator(rules.cron), _example("30 3 * * *")]
-VariableName = Annotated[str, BeforeValidator(rules.variable_name), _example("SMTP_HOST")]
-TraefikVersion = Annotated[
-    str,
-    BeforeValidator(rules.traefik_version),
-    WithJsonSchema({"type": "string", "pattern": r"^v3\.[0-9]+(\.[0-9]+)?$"}),
-]
-RoutePath = Annotated[str, BeforeValidator(rules.route_path), _example("/api")]
-Directory = Annotated[str, BeforeValidator(rules.directory), _example("/mnt/backups")]
-Argument = Annotated[str, BeforeValidator(rules.argument)]
-Target = Literal["compose", "minikube", "eks"]
-
-
-def _value(value: object) -> str:
-    if value is None:
-        raise ValueError('must have a value; write `""` for an empty text or leave the key out')
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, (str, int, float)):
-        raise ValueError("must be a single value, not a list or a mapping")
-    text = str(value)
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
-def _digits(value: object) -> object:
-    """A version that YAML read as a number: `17` means "17"."""
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
-Value = Annotated[str, BeforeValidator(_value), WithJsonSchema({"type": ["string", "number", "boolean"]})]
-
-
-class Model(BaseModel):
-    """The base of all configuration blocks: unknown keys are errors, values do not change."""
-
-    # Built when first used: most of the models are only parts of others.
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+from moorage.config.kinds import (
+    Address,
+    Argument,
+    Cpu,
+    Cron,
+    DeploymentName,
+    Directory,
+    Email,
+    EnvironmentName,
+    HostName,
+    Image,
+    Model,
+    Name,
+    Network,
+    Port,
+    RouteHost,
+    RoutePath,
+    ServerHost,
+    Size,
+    Target,
+    TraefikVersion,
+    Url,
+    Value,
+    VariableName,
+    digits,
+    example,
+)
+from moorage.config.kubernetes import Kubernetes
+from moorage.quantities import MEBIBYTE
 
 
 class Domain(Model):
@@ -147,7 +104,7 @@ class Images(Model):
     """Where the app's own images come from."""
 
     registry: str = Field("", description="Put before the image names of the app, for instance `ghcr.io/acme`.")
-    tag: str = Field(
+    tag: Annotated[str, BeforeValidator(digits), WithJsonSchema({"type": ["string", "number"]})] = Field(
         "latest", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", description="The version of the app's images."
     )
     source: str | None = Field(
@@ -169,7 +126,7 @@ class Postgres(Model):
     )
     version: Annotated[
         Literal["14", "15", "16", "17", "18"],
-        BeforeValidator(_digits),
+        BeforeValidator(digits),
         WithJsonSchema({"enum": ["14", "15", "16", "17", "18", 14, 15, 16, 17, 18]}),
     ] = Field(
         "17",
@@ -199,7 +156,7 @@ class Redis(Model):
     """The queue and cache."""
 
     mode: Literal["bundled", "external"] = Field("bundled", description="`bundled` container or an `external` server.")
-    version: Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "number"]})] = Field(
+    version: Annotated[str, BeforeValidator(digits), WithJsonSchema({"type": ["string", "number"]})] = Field(
         "7", pattern=r"^[78](\.[0-9]+)*$", description="The version (image tag) of the bundled server."
     )
     image: Image | None = Field(None, description="Another image of the same kind (valkey…).")
@@ -236,9 +193,14 @@ class ServiceResources(Model):
     cpu: Cpu | None = Field(None, description="CPU limit.")
     cpu_request: Cpu | None = Field(None, description="CPU that is always there for it.")
     replicas: int | None = Field(None, ge=0, le=50, description="How many containers run.")
+    max_replicas: int | None = Field(
+        None, ge=1, le=200, description="On Kubernetes: up to how many, as the CPU that they use demands."
+    )
 
     @model_validator(mode="after")
     def _requests_fit(self) -> ServiceResources:
+        if self.max_replicas and self.replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError("has a max_replicas below its replicas")
         if self.memory and self.memory_request and self.memory_request > self.memory:
             raise ValueError("has a memory_request above its memory limit")
         if self.cpu and self.cpu_request and self.cpu_request > self.cpu:
@@ -288,6 +250,11 @@ class Permissions(Model):
         (), description="Services that get the Docker socket. It is the same as root on this host."
     )
     host_paths: tuple[str, ...] = Field((), description="Absolute host paths that the app's file may mount.")
+    cluster_access: tuple[str, ...] = Field(
+        (),
+        description="Services that get the rights over a whole Kubernetes cluster that the app's file asks for "
+        "(`kubernetes_access.cluster`).",
+    )
     privileged: tuple[str, ...] = Field(
         (),
         description="Services that may run `privileged`, use the host's network or have capabilities that reach beyond the container (SYS_ADMIN…), "
@@ -317,7 +284,7 @@ class Store(Model):
     directory: Directory | None = Field(
         None, description="Absolute path of a folder that exists, best on another disk or another machine's share."
     )
-    bucket: Annotated[str, BeforeValidator(rules.bucket), _example("acme-backups")] | None = Field(
+    bucket: Annotated[str, BeforeValidator(rules.bucket), example("acme-backups")] | None = Field(
         None, description="An S3-compatible bucket that exists."
     )
     prefix: Annotated[str, BeforeValidator(rules.key_prefix)] = Field("", description="Folder inside the bucket.")
@@ -428,3 +395,4 @@ class Config(Model):
     logs: Logs = Logs()
     backups: Backups = Backups()
     projects: Projects = Projects()
+    kubernetes: Kubernetes = Kubernetes()

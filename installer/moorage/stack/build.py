@@ -7,21 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moorage.app.adoption import Adoption
-from moorage.app.model import App, Notice
+from moorage.app.extension import AppExtension
+from moorage.app.model import App, AppService, Notice
 from moorage.app.ports import is_https, port_spans
 from moorage.app.secrecy import is_secret_argument
-from moorage.config.loading import LoadedConfig
+from moorage.config.loading import LoadedConfig, settings_of_environment
 from moorage.config.rules import project_name
 from moorage.config.secrets import SecretValues
 from moorage.errors import Problem
 from moorage.quantities import GIBIBYTE
 from moorage.sensitive import Sensitive
-from moorage.stack import names
+from moorage.stack import cluster_limits, names
 from moorage.stack.budget import system_reserve
+from moorage.stack.cluster import ClusterInputs
 from moorage.stack.model import (
     BudgetLine,
     BundledPostgres,
     BundledRedis,
+    Differences,
     Edge,
     ExternalPostgres,
     ExternalRedis,
@@ -34,6 +37,7 @@ from moorage.stack.model import (
 from moorage.stack.networks import are_internal
 from moorage.stack.platform import archiving, backup_rules
 from moorage.stack.platform import backups as backups_platform
+from moorage.stack.platform import cluster as cluster_platform
 from moorage.stack.platform import edge as edge_platform
 from moorage.stack.platform import postgres as postgres_platform
 from moorage.stack.platform import redis as redis_platform
@@ -64,6 +68,7 @@ def build_stack(
     override: Mapping[str, Any] | None,
     override_source: Sensitive,
     certificate_digest: str,
+    cluster_inputs: ClusterInputs,
     revision_key: Sensitive,
 ) -> tuple[Stack | None, list[Problem]]:
     """The complete stack, or None with the problems that stand in its way."""
@@ -95,6 +100,8 @@ def build_stack(
     services = tuple(builder.build(service) for service in included_services(app, config.target))
     _notice_secret_arguments(draft)
     _notice_restarts(draft, services)
+    if config.target != "compose":
+        draft.notices.extend(cluster_limits.notices(app, services))
     _notice_closed_ports(
         draft,
         routes_of={(route.service, route.port) for route in routes},
@@ -134,12 +141,17 @@ def build_stack(
     )
     draft.problems.extend(archiving.problems(loaded, log))
     draft.problems.extend(backup_rules.problems(loaded, secrets.values, postgres.databases if postgres else ()))
+    volumes = tuple(_volumes(app))
+    databases = tuple(item for item in (postgres, redis) if isinstance(item, BundledPostgres | BundledRedis))
+    disks = cluster_platform.disks(loaded, databases, volumes)
+    draft.problems.extend(cluster_platform.problems(loaded, app, _project(loaded), services, disks, databases))
     if draft.problems:
         return None, draft.problems
     draft.notices.extend(_without_effect(loaded))
+    if config.target != "compose":
+        draft.notices.extend(cluster_limits.wishes(app, services, volumes, cluster_platform.DEFAULT_SIZE))
     draft.notices.extend(backups_platform.notices(loaded, app, services))
     draft.notices.extend(archiving.notices(loaded, log))
-    volumes = tuple(_volumes(app))
     budget = _budget(services, edge, postgres, redis)
     base_image = backups_platform.base_image(loaded, postgres)
     server_image = backups_platform.server_image(loaded, _project(loaded), base_image)
@@ -194,8 +206,22 @@ def build_stack(
         override_source=override_source,
         revision_key=revision_key,
         project_networks=app.extension.project_networks,
+        settings=settings_of_environment(loaded),
+        lacking_secrets=tuple(
+            need.name for need in secrets.missing if not need.optional and need.name not in app.env_file_values
+        ),
+        differences={
+            service.name: _differences(service) for service in app.services.values() if service.extension.differences
+        },
+        cluster=cluster_platform.build(loaded, app, _project(loaded), volumes, databases, backups, cluster_inputs),
     )
     return stack, []
+
+
+def _differences(service: AppService) -> Differences:
+    extension = service.extension
+    names = sorted({name for values in extension.environment.values() for name in values})
+    return Differences(extension.differences, tuple(names), bool(extension.replicas))
 
 
 def _project(loaded: LoadedConfig) -> str:
@@ -217,9 +243,6 @@ def base_url(loaded: LoadedConfig) -> str:
 def _without_effect(loaded: LoadedConfig) -> Iterator[Notice]:
     """What was written for later versions: nobody shall rely on it already."""
     config = loaded.config
-    if config.target != "compose":
-        text = f"is for {config.target}, which this version can validate only, not render or deploy"
-        yield Notice(f"environment {loaded.environment}", text)
     if "projects" in config.model_fields_set:
         yield Notice("projects", "has no effect: this version checks the block and does no more")
 
@@ -321,7 +344,7 @@ def _budget(
     return tuple(lines)
 
 
-def platform_values(loaded: LoadedConfig) -> Mapping[str, str]:
+def platform_values(loaded: LoadedConfig, extension: AppExtension) -> Mapping[str, str]:
     """What every app may interpolate about its own installation."""
     config = loaded.config
     url = base_url(loaded)
@@ -338,4 +361,5 @@ def platform_values(loaded: LoadedConfig) -> Mapping[str, str]:
         "IMAGE_TAG": config.images.tag,
         "TLS_MODE": config.tls.mode,
         "HTTPS": "false" if config.tls.mode == "off" else "true",
+        **cluster_platform.values(loaded, extension, _project(loaded)),
     }

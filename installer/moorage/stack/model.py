@@ -14,6 +14,7 @@ from moorage.app.images import postgres_data_folder, postgres_pgdata
 from moorage.app.model import Build, Carried, Dependency, HealthCheck, Mount, Notice
 from moorage.backups.retention import RetentionPolicy
 from moorage.sensitive import Sensitive
+from moorage.stack.cluster import Cluster, ClusterRights
 
 EDGE_NETWORK = "edge"
 APP_NETWORK = "app"
@@ -119,7 +120,13 @@ class Service:
     stop_grace_seconds: float
     other: Mapping[str, Any] = field(default_factory=dict)
     port: int = 0
+    # All on which it is known to listen, sorted.
+    ports: tuple[int, ...] = ()
     privileges: tuple[str, ...] = ()
+    # On Kubernetes: up to how many containers run; 0 for as many as `replicas`.
+    max_replicas: int = 0
+    # What it may do with Kubernetes' API.
+    cluster_rights: ClusterRights | None = None
 
     @property
     def is_one_shot(self) -> bool:
@@ -447,6 +454,15 @@ class BudgetLine:
 
 
 @dataclass(frozen=True)
+class Differences:
+    """What the app's file gives a service of its own on each target: variables by name, and how many containers."""
+
+    why: str
+    variables: tuple[str, ...]
+    replicas: bool
+
+
+@dataclass(frozen=True)
 class Stack:
     """Everything, for one environment."""
 
@@ -482,6 +498,14 @@ class Stack:
     revision_key: Sensitive
     override_source: Sensitive
     project_networks: str = ""
+    # What moorage.yaml says for this environment alone, by dotted key.
+    settings: Mapping[str, str] = field(default_factory=dict)
+    # What of a service differs by target and why, by its name: also of those that this target does not have.
+    differences: Mapping[str, Differences] = field(default_factory=dict)
+    # Secrets that only the operator can give and has not given yet: it renders, but can't be deployed.
+    lacking_secrets: tuple[str, ...] = ()
+    # None on a single server.
+    cluster: Cluster | None = None
 
     def service(self, name: str) -> Service:
         """The app service of that name. Raises KeyError."""

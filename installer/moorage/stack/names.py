@@ -58,7 +58,7 @@ def _named_services(loaded: LoadedConfig) -> Iterator[tuple[KeyPath, str, bool]]
     yield from ((("images", "overrides", name), name, True) for name in config.images.overrides)
     yield from ((("routes", name), name, True) for name in config.routes)
     yield from ((("publish", index, "service"), item.service, False) for index, item in enumerate(config.publish))
-    for key in ("docker_access", "privileged"):
+    for key in ("docker_access", "cluster_access", "privileged"):
         for index, name in enumerate(getattr(config.permissions, key)):
             yield ("permissions", key, index), name, False
 

@@ -24,6 +24,7 @@ from moorage.formats import dotted
 from moorage.quantities import parse_duration
 from moorage.sensitive import Sensitive, Text, reveal
 from moorage.stack import budget, confinement
+from moorage.stack.cluster_rights import cluster_rights
 from moorage.stack.docker_access import docker_mount, how_reached
 from moorage.stack.health import health_check, probe
 from moorage.stack.images import ImageFinder
@@ -68,10 +69,10 @@ def run_count(loaded: LoadedConfig, service: AppService) -> int:
 def sizes_of(loaded: LoadedConfig, service: AppService) -> Sizes:
     """Sizes by priority: moorage.yaml, `x-moorage.resources`, `deploy.resources`."""
     own = loaded.config.resources.services.get(service.name)
-    extension = service.extension.resources
+    sizes = service.extension.resources
 
     def first(key: str) -> int | None:
-        found = (getattr(own, key) if own else None) or getattr(extension, key) or getattr(service.sizes, key)
+        found = (getattr(own, key) if own else None) or getattr(sizes, key) or getattr(service.sizes, key)
         return None if found is None else int(found)
 
     return Sizes(first("memory"), first("memory_request"), first("cpu"), first("cpu_request"), service.sizes.processes)
@@ -139,8 +140,24 @@ class ServiceBuilder:
             stop_grace_seconds=_grace(service),
             other={key: value for key, value in service.other.items() if key != "stop_grace_period"},
             port=port,
+            ports=self._ports(service, port),
             privileges=service.privileges,
+            max_replicas=self._max_replicas(service),
+            cluster_rights=cluster_rights(self.loaded, self.app, service, self._problem),
         )
+
+    def _max_replicas(self, service: AppService) -> int:
+        own = self.loaded.config.resources.services.get(service.name)
+        return (own.max_replicas or 0) if own else 0
+
+    def _ports(self, service: AppService, port: int) -> tuple[int, ...]:
+        """On which it is known to listen: by its own ports, by routes, by its health check."""
+        health = service.extension.health
+        found = {port, *service.exposed, *(item.container_port for item in service.ports)}
+        found |= {route.port or 0 for route in service.extension.route}
+        found |= {setting.port or 0 for setting in self.loaded.config.routes.get(service.name, ())}
+        found.add((health.port or 0) if health else 0)
+        return tuple(sorted(found - {0}))
 
     def _environment(self, service: AppService) -> tuple[dict[str, str], dict[str, Sensitive]]:
         values: dict[str, Text] = dict(service.environment)
@@ -154,7 +171,7 @@ class ServiceBuilder:
 
     def _mounts(self, service: AppService) -> tuple[Mount, ...]:
         mounts = service.mounts
-        wanted = service.extension.docker_access
+        wanted = service.extension.docker_access and self.loaded.config.target == "compose"
         if wanted and not any(isinstance(mount, HostMount) and mount.source == DOCKER_SOCKET for mount in mounts):
             mounts = (*mounts, HostMount(DOCKER_SOCKET, DOCKER_SOCKET, read_only=False))
         read_only = service.extension.security.read_only or bool(service.read_only)
@@ -165,7 +182,8 @@ class ServiceBuilder:
     def _docker_access(self, service: AppService) -> DockerAccess:
         """Whether the service reaches Docker's API; an app file alone never decides that, except for our own apps."""
         declared, mount = service.extension.docker_access, docker_mount(service.mounts)
-        if not declared and mount is None:
+        if (not declared and mount is None) or self.loaded.config.target != "compose":
+            # On a node of a cluster nobody answers there.
             return ""
         allowed = service.name in self.loaded.config.permissions.docker_access
         if not allowed and not (declared and self.app.builtin):

@@ -38,6 +38,9 @@ def choose(loaded: LoadedConfig, adopted: AdoptedPostgres | None, default_store:
         return Choice()
     if loaded.config.postgres.mode == "external":
         return Choice(obstacle="your own Postgres server archives its log itself, or not at all")
+    if loaded.config.target != "compose":
+        rule = "it is there on a single server only; in a cluster there are the nightly backups"
+        return Choice(obstacle=rule) if config.point_in_time == "on" else Choice()
     if not has_database:
         return Choice(obstacle="this app has no Postgres") if config.point_in_time == "on" else Choice()
     written = normal(adopted.parameters if adopted else {}) | normal(loaded.config.postgres.parameters)

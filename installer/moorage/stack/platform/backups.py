@@ -112,7 +112,7 @@ def build(
     databases = postgres.databases if postgres else ()
     return BackupSettings(
         service=service_name(app),
-        image=config.image or f"moorage-job/{project}:{_tag(f'{base}-{__version__}')}",
+        image=config.image or f"{_registry(loaded)}moorage-job/{project}:{_tag(f'{base}-{__version__}')}",
         base_image="" if config.image else base,
         version=postgres.version if isinstance(postgres, BundledPostgres) else int(loaded.config.postgres.version),
         schedule=config.schedule,
@@ -129,6 +129,12 @@ def build(
         limits=_limits(host, postgres, free_memory),
         folder_excludes=(DEFAULT_FOLDER, *_FOLDER_EXCLUDES),
     )
+
+
+def _registry(loaded: LoadedConfig) -> str:
+    """Where a cluster gets the job's image from; on a server it is made where it runs."""
+    registry = loaded.config.images.registry
+    return f"{registry.rstrip('/')}/" if registry and loaded.config.target == "eks" else ""
 
 
 def base_image(loaded: LoadedConfig, postgres: BundledPostgres | ExternalPostgres | None) -> str:
@@ -181,7 +187,7 @@ def _volumes(
     """The app's volumes, the certificates, a queue. A database's own is dumped, not copied; a cache is not worth it."""
     databases = {item.volume for item in (postgres, redis) if isinstance(item, BundledPostgres | BundledRedis)}
     mounted = _mounted(services)
-    if loaded.config.tls.mode == "letsencrypt":
+    if loaded.config.tls.mode == "letsencrypt" and loaded.config.target == "compose":
         yield BackedUpVolume(CERTIFICATES, only_on_new_machine=True)
     if isinstance(redis, BundledRedis) and redis.policy == "noeviction":
         yield BackedUpVolume(redis.volume)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from moorage.app.adoption import AdoptedPostgres
 from moorage.app.extension import AppExtension, PostgresNeed
-from moorage.app.images import image_kind, postgres_major
+from moorage.app.images import image_kind, postgres_data_folder, postgres_major, postgres_pgdata
 from moorage.config.loading import LoadedConfig
 from moorage.config.secrets import SecretNeed
 from moorage.errors import Problem
@@ -164,7 +164,10 @@ def bundled(
             init_files=adopted.init_files,
             init_executable=adopted.init_executable,
             init_covers_image=adopted.init_covers_image,
-            environment={name: value for name, value in adopted.environment.items() if isinstance(value, str)},
+            environment={
+                **_place_on_disk(loaded, version),
+                **{name: value for name, value in adopted.environment.items() if isinstance(value, str)},
+            },
             secret_environment={
                 name: value for name, value in adopted.environment.items() if isinstance(value, Sensitive)
             },
@@ -186,7 +189,15 @@ def bundled(
         limits=limits,
         logs=logs,
         shared_memory=shared,
+        environment=_place_on_disk(loaded, version),
     )
+
+
+def _place_on_disk(loaded: LoadedConfig, version: int) -> dict[str, str]:
+    """In a cluster the data have a folder of their own on their disk, whose root belongs to root and has `lost+found`."""
+    folder = postgres_data_folder(version)
+    is_root = postgres_pgdata(version) == folder
+    return {"PGDATA": f"{folder}/pgdata"} if is_root and loaded.config.target != "compose" else {}
 
 
 def external(need: PostgresNeed | None, loaded: LoadedConfig, password: Sensitive | None) -> ExternalPostgres | None:
