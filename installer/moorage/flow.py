@@ -22,6 +22,7 @@ from moorage.targets.base import Rendering
 
 if TYPE_CHECKING:
     from moorage.targets.compose.facts import StackFacts
+    from moorage.targets.k8s.facts import ClusterFacts
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,14 @@ class Deployment:
 
     @property
     def private_folder(self) -> Path:
-        """`secrets/<environment>/compose/`: derived files with secrets."""
-        return self.folder / "secrets" / self.environment / "compose"
+        """`secrets/<environment>/compose/`, for a cluster `…/k8s/`: derived files with secrets."""
+        kind = "compose" if self.stack.cluster is None else "k8s"
+        return self.folder / "secrets" / self.environment / kind
+
+    @property
+    def lacking_secrets(self) -> tuple[str, ...]:
+        """Secrets without a value that only the operator can give; nothing can be deployed before."""
+        return self.stack.lacking_secrets
 
 
 def open_deployment(
@@ -106,7 +113,7 @@ def open_deployment(
 
 
 def _other_target(loaded: LoadedConfig) -> Problem:
-    rule = f"is {loaded.config.target}, which this version can validate only, not render or deploy"
+    rule = f"is {loaded.config.target}; this command is for a single server"
     return loaded.problem(("target",), rule, hint="choose an environment whose target is compose (`-e NAME`)")
 
 
@@ -130,9 +137,11 @@ def validate(folder: Path) -> tuple[Deployment, ...]:
     document = load_document(folder)
     deployments: list[Deployment] = []
     problems: list[Problem] = []
+    default, *_ = environment_names(document)
     for environment in environment_names(document):
         try:
-            deployments.append(open_deployment(folder, environment))
+            # What another environment lacks is asked for when it is deployed; this file is right without.
+            deployments.append(open_deployment(folder, environment, may_lack_secrets=environment != default))
         except InputError as error:
             problems.extend(error.problems)
     if problems:
@@ -142,6 +151,10 @@ def validate(folder: Path) -> tuple[Deployment, ...]:
 
 def render(stack: Stack) -> Rendering:
     """The files of a stack, for its target."""
+    if stack.cluster is not None:
+        from moorage.targets.k8s.render import render as render_manifests
+
+        return render_manifests(stack, stack.cluster)
     from moorage.targets.compose.render import render as render_compose
 
     return render_compose(stack)
@@ -188,3 +201,25 @@ def facts_of_stack(stack: Stack) -> StackFacts:
     from moorage.targets.compose.names import FACTS_FILE
 
     return read_facts(json.loads(render(stack).public.files[FACTS_FILE].content))
+
+
+def cluster_facts_of_stack(stack: Stack) -> ClusterFacts:
+    """What the deployer of a cluster will be told of a stack."""
+    import json
+
+    from moorage.targets.k8s.facts import read_facts
+    from moorage.targets.k8s.names import FACTS_FILE
+
+    return read_facts(json.loads(render(stack).public.files[FACTS_FILE].content))
+
+
+def is_for_cluster(folder: Path, environment: str) -> bool:
+    """Whether an environment is for a cluster: what is written says so, else what is rendered. Raises InputError."""
+    name = chosen_environment(folder, environment)
+    loaded, problems = load_config(load_document(folder), name)
+    if loaded is not None:
+        return loaded.config.target != "compose"
+    # What is there can be looked at and ended although the file has mistakes now.
+    if (folder / "rendered" / name).is_dir():
+        return (folder / "rendered" / name / "k8s").is_dir()
+    raise InputError(problems)

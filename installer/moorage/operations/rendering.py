@@ -9,10 +9,10 @@ from pathlib import Path
 from moorage import __version__, flow
 from moorage.console import Console
 from moorage.errors import MoorageError
+from moorage.targets import private_files
 from moorage.targets.base import Rendering
-from moorage.targets.compose import private_files
 from moorage.tree import MANIFEST, Difference, edited_by_hand
-from moorage.words import plural
+from moorage.words import listed, plural
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,20 @@ class RenderResult:
 
 
 def write_rendering(folder: Path, environment: str, console: Console, *, dry_run: bool) -> RenderResult:
-    """Render one environment into its folder; with `dry_run` only say what would change."""
-    deployment = flow.open_deployment(folder, environment, write_secrets=not dry_run, for_server=True)
+    """Render one environment into its folder; with `dry_run` only say what would change.
+
+    One that lacks secrets which only the operator can give is rendered too: they are empty in its files, and `up` refuses.
+    """
+    deployment = flow.open_deployment(folder, environment, write_secrets=not dry_run, may_lack_secrets=True)
     for warning in deployment.warnings:
         console.warning(warning)
     rendering = flow.render(deployment.stack)
+    lacking = deployment.lacking_secrets
+    if lacking:
+        console.warning(
+            f"{deployment.environment}: no value yet for {listed(lacking, 'and')}; nothing can be deployed before"
+        )
+        console.detail(f"→ `moorage secrets set {lacking[0]} -e {deployment.environment}`")
     result = compare(deployment, rendering)
     for path in result.edited:
         console.warning(
