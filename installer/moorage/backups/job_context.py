@@ -97,5 +97,9 @@ class Job:
         temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.environ["TMPDIR"] = str(temporary)
         self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self.runtime.stat()
+        if found.st_uid == os.getuid() and not any(self.runtime.iterdir()):
+            # In a cluster it comes open to all and empty.
+            self.runtime.chmod(0o700)
         if self.runtime.stat().st_mode & 0o077:
             raise BackupError(f"{self.runtime} is open to others", "it must be a tmpfs of mode 0700")

@@ -17,6 +17,8 @@ SCHEMA = 1
 PLAN_FILE = "backups/plan.json"
 # Where every job sees the volumes of the app, and a backup has them, on every target.
 VOLUMES_FOLDER = "/volumes"
+# In a cluster: the ConfigMap that a restore makes before it exchanges old and new, and takes away after.
+EXCHANGE_MAP = "moorage-exchange"
 
 
 @dataclass(frozen=True)
