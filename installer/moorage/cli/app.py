@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from moorage import __version__
-from moorage.cli import backup, bare, operate, prepare, secret
+from moorage.cli import backup, bare, compare, ending, operate, prepare, secret
 from moorage.cli.context import Context
 from moorage.errors import CommandFailed, InputError, MoorageError, refused_by_the_system
 
@@ -23,7 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 prepare.register(app)
+compare.register(app)
 operate.register(app)
+ending.register(app)
 bare.register(app)
 app.add_typer(secret.group, name="secrets")
 app.add_typer(backup.group, name="backup")

@@ -10,6 +10,7 @@ from moorage.errors import InputError, MoorageError, places_of
 
 if TYPE_CHECKING:
     from moorage.flow import Deployment
+    from moorage.operations.cluster.opening import ContextChoice
 
 
 class Context:
@@ -20,17 +21,29 @@ class Context:
         self.as_json = as_json
         self.console = Console(quiet=quiet, verbose=verbose, as_json=as_json)
 
-    def deployment(self, environment: str, *, for_server: bool = False) -> Deployment:
-        """The deployment of this folder, read and checked; with `for_server` it must be one for this target."""
+    def deployment(self, environment: str, *, for_server: bool = False, may_lack_secrets: bool = False) -> Deployment:
+        """The deployment of this folder, read and checked; with `for_server` it must be one for one server."""
         from moorage import flow
 
-        return flow.open_deployment(self.folder, environment, for_server=for_server)
+        return flow.open_deployment(self.folder, environment, for_server=for_server, may_lack_secrets=may_lack_secrets)
 
     def environment(self, name: str) -> str:
         """The environment that is meant, from the file alone: it must work although the rest has problems."""
         from moorage import flow
 
         return flow.chosen_environment(self.folder, name)
+
+    def cluster_choice(self, environment: str, name: str, confirmed: str) -> ContextChoice | None:
+        """What was said of the cluster, for an environment that is for one; None for one server."""
+        from moorage import flow
+
+        if not flow.is_for_cluster(self.folder, environment):
+            if name or confirmed:
+                raise InputError("this environment is for one server, which has no context", "leave out --context")
+            return None
+        from moorage.operations.cluster.opening import ContextChoice
+
+        return ContextChoice(name, confirmed)
 
     def confirm(self, question: str, *, yes: bool) -> bool:
         """Ask before something is changed or deleted; without a person only --yes agrees."""

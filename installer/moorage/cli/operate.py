@@ -1,32 +1,42 @@
-"""Commands that look at the server or change it: check, plan, up, down, status, logs, run, rollback, uninstall."""
+"""Commands that look at the server or change it: check, plan, up, status, logs, run."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from moorage.cli.context import Context
-from moorage.cli.options import DryRun, Environment, Yes
+from moorage.cli.options import ContextName, DryRun, Environment, YesContext
+
+if TYPE_CHECKING:
+    from moorage.operations.cluster.opening import ContextChoice
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (check, plan, up, down, status, logs, rollback, uninstall):
+    for command in (check, plan, up, status, logs):
         app.command()(command)
     app.command(name="run", context_settings=_PASS_ON)(run_command)
 
 
-def check(context: typer.Context, environment: Environment = "") -> None:
-    """Look whether this server can run the stack. Changes nothing.
+def check(
+    context: typer.Context, environment: Environment = "", cluster: ContextName = "", yes_context: YesContext = ""
+) -> None:
+    """Look whether this server, or the cluster, can run the stack. Changes nothing.
 
     Exit status: 0 all good (warnings allowed), 1 something stands in the way, 2 the files are wrong.
     """
     from moorage.operations.checking import check as run_check
 
     own: Context = context.obj
+    choice = own.cluster_choice(environment, cluster, yes_context)
+    if choice is not None:
+        from moorage.operations.cluster.checking import check as check_cluster
+
+        raise typer.Exit(check_cluster(own.deployment(environment, may_lack_secrets=True), own.console, choice))
     raise typer.Exit(run_check(own.deployment(environment, for_server=True), own.console))
 
 
@@ -34,15 +44,26 @@ def plan(
     context: typer.Context,
     environment: Environment = "",
     diff: Annotated[bool, typer.Option("--diff", help="Show the changed lines of the rendered files.")] = False,
+    cluster: ContextName = "",
+    yes_context: YesContext = "",
 ) -> None:
-    """Show what `up` would change: files, containers, downtime, risk for data.
+    """Show what `up` would change: files, containers or objects, downtime, risk for data.
 
     Exit status: 0 nothing, 2 changes, 1 it could not be found out.
     """
     from moorage.operations.planning import plan as run_plan
 
     own: Context = context.obj
+    choice = own.cluster_choice(environment, cluster, yes_context)
+    if choice is not None:
+        raise typer.Exit(_plan_cluster(own, environment, choice, show_diff=diff))
     raise typer.Exit(run_plan(own.deployment(environment, for_server=True), own.console, show_diff=diff))
+
+
+def _plan_cluster(own: Context, environment: str, choice: ContextChoice, *, show_diff: bool) -> int:
+    from moorage.operations.cluster.planning import plan as plan_cluster
+
+    return plan_cluster(own.deployment(environment, may_lack_secrets=True), own.console, choice, show_diff=show_diff)
 
 
 def up(
@@ -61,6 +82,8 @@ def up(
         str,
         typer.Option("--name", help="With --take-over-volumes and without a terminal: the deployment's name, typed."),
     ] = "",
+    cluster: ContextName = "",
+    yes_context: YesContext = "",
     dry_run: DryRun = False,
 ) -> None:
     """Bring the stack up, or bring it to what moorage.yaml says. Safe to repeat and to interrupt.
@@ -72,6 +95,25 @@ def up(
     from moorage.operations.planning import plan as run_plan
 
     own: Context = context.obj
+    choice = own.cluster_choice(environment, cluster, yes_context)
+    if choice is not None:
+        from moorage.operations.cluster.changing import up as up_cluster
+
+        if dry_run:
+            raise typer.Exit(_plan_cluster(own, environment, choice, show_diff=False) % 2)
+        raise typer.Exit(
+            up_cluster(
+                own.folder,
+                environment,
+                own.console,
+                choice,
+                build=build,
+                no_cache=no_cache,
+                skip_checks=skip_checks,
+                take_over=take_over_volumes,
+                typed_name=name,
+            )
+        )
     if dry_run:
         raise typer.Exit(min(run_plan(own.deployment(environment, for_server=True), own.console, show_diff=False), 0))
     raise typer.Exit(
@@ -87,15 +129,9 @@ def up(
     )
 
 
-def down(context: typer.Context, environment: Environment = "", dry_run: DryRun = False) -> None:
-    """Stop and remove the containers. Data, secrets and files stay; `up` brings everything back."""
-    from moorage.operations.changing import down as run_down
-
-    own: Context = context.obj
-    run_down(own.folder, own.environment(environment), own.console, dry_run=dry_run)
-
-
-def status(context: typer.Context, environment: Environment = "") -> None:
+def status(
+    context: typer.Context, environment: Environment = "", cluster: ContextName = "", yes_context: YesContext = ""
+) -> None:
     """Show what runs and how it is.
 
     Exit status: 0 all green, 1 something is not.
@@ -103,6 +139,11 @@ def status(context: typer.Context, environment: Environment = "") -> None:
     from moorage.operations.observing import status as run_status
 
     own: Context = context.obj
+    choice = own.cluster_choice(environment, cluster, yes_context)
+    if choice is not None:
+        from moorage.operations.cluster.observing import status as cluster_status
+
+        raise typer.Exit(cluster_status(own.folder, own.environment(environment), own.console, choice))
     raise typer.Exit(run_status(own.folder, own.environment(environment), own.console))
 
 
@@ -113,11 +154,21 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
     tail: Annotated[str, typer.Option(help="How many lines from the end.")] = "100",
     since: Annotated[str, typer.Option(help="Only since then, for instance 10m or 2026-11-22T03:00.")] = "",
+    cluster: ContextName = "",
+    yes_context: YesContext = "",
 ) -> None:
     """Show what the containers say."""
     from moorage.operations.observing import logs as run_logs
 
     own: Context = context.obj
+    choice = own.cluster_choice(environment, cluster, yes_context)
+    if choice is not None:
+        from moorage.operations.cluster.observing import logs as cluster_logs
+
+        name = own.environment(environment)
+        raise typer.Exit(
+            cluster_logs(own.folder, name, own.console, choice, service or [], follow=follow, tail=tail, since=since)
+        )
     raise typer.Exit(
         run_logs(
             own.folder, own.environment(environment), own.console, service or [], follow=follow, tail=tail, since=since
@@ -129,6 +180,8 @@ def run_command(
     context: typer.Context,
     service: Annotated[str, typer.Argument(help="The service whose image, environment and volumes are used.")],
     environment: Environment = "",
+    cluster: ContextName = "",
+    yes_context: YesContext = "",
 ) -> None:
     """Run a command in a fresh container of a service: `moorage run web -- python manage.py shell`.
 
@@ -138,52 +191,9 @@ def run_command(
 
     own: Context = context.obj
     words = [word for word in context.args if word != "--"] if context.args[:1] == ["--"] else list(context.args)
+    choice = own.cluster_choice(environment, cluster, yes_context)
+    if choice is not None:
+        from moorage.operations.cluster.observing import run_in_service as run_in_pod
+
+        raise typer.Exit(run_in_pod(own.folder, own.environment(environment), own.console, choice, service, words))
     raise typer.Exit(run_in_service(own.folder, own.environment(environment), own.console, service, words))
-
-
-def rollback(
-    context: typer.Context,
-    environment: Environment = "",
-    to: Annotated[str, typer.Option(help="A release; default the one before. `moorage status` lists them.")] = "",
-    yes: Yes = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Go back to an earlier release, without a pause. Database migrations stay as they are."""
-    from moorage.operations.changing import rollback as run_rollback
-
-    own: Context = context.obj
-    name = own.environment(environment)
-    raise typer.Exit(
-        run_rollback(
-            own.folder, name, own.console, to=to, confirm=lambda text: own.confirm(text, yes=yes), dry_run=dry_run
-        )
-    )
-
-
-def uninstall(
-    context: typer.Context,
-    environment: Environment = "",
-    purge: Annotated[
-        bool, typer.Option("--purge", help="Delete volumes, secrets and releases too. There is no way back.")
-    ] = False,
-    name: Annotated[
-        str, typer.Option("--name", help="With --purge and without a terminal: the deployment's name, typed.")
-    ] = "",
-    yes: Yes = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Remove what runs. Volumes and secrets stay unless --purge is given and the deployment's name typed."""
-    from moorage.operations.changing import uninstall as run_uninstall
-
-    own: Context = context.obj
-    raise typer.Exit(
-        run_uninstall(
-            own.folder,
-            own.environment(environment),
-            own.console,
-            purge=purge,
-            typed_name=name,
-            confirm=lambda text: own.confirm(text, yes=yes),
-            dry_run=dry_run,
-        )
-    )

@@ -7,20 +7,10 @@ from typing import Any
 
 from moorage.backups.moments import spans_text
 from moorage.console import Console
-from moorage.errors import MoorageError
+from moorage.operations.backup_sites import BackupSite, open_site
 from moorage.quantities import human_size
-from moorage.targets.compose import exchange_mark, units
-from moorage.targets.compose.job_runs import BACKUP, DRILL, JobResult, JobRunner, only_night
-from moorage.targets.compose.place import Place, load_facts
+from moorage.targets.job_voice import BACKUP, DRILL, JobResult
 from moorage.words import plural
-
-
-def job_runner(place: Place, console: Console) -> JobRunner:
-    """The runner of a rendered deployment. Raises MoorageError when nothing is rendered or backups are off."""
-    facts = load_facts(place.rendered)
-    if facts.backups is None:
-        raise MoorageError("this deployment has no backups: `backups.enabled` is false", "set it to true, `moorage up`")
-    return JobRunner(place.compose, facts.backups.services, console)
 
 
 def run(folder: Path, environment: str, console: Console, *, take_over: bool = False) -> int:
@@ -28,38 +18,36 @@ def run(folder: Path, environment: str, console: Console, *, take_over: bool = F
 
     `take_over` says that this server goes on with stores that another one wrote, or with a database that was begun anew.
     """
-    place = Place(folder, environment)
-    runner = job_runner(place, console)
-    with only_night(place.compose):
-        exchange_mark.refuse(place)
+    site = open_site(folder, environment, console)
+    with site.alone():
+        site.refuse_half_exchanged()
         arguments = ["take", *(["--take-over"] if take_over else [])]
-        return _proven(runner, runner.run(BACKUP, arguments))
+        return _proven(site, site.run(BACKUP, arguments))
 
 
 def drill(folder: Path, environment: str, console: Console, identifier: str, store: str) -> int:
     """Prove one backup (the newest for an empty id) again: fetch it, restore it, compare it, write the verdict."""
-    place = Place(folder, environment)
-    runner = job_runner(place, console)
-    with only_night(place.compose):
+    site = open_site(folder, environment, console)
+    with site.alone():
         arguments = ["fetch", *([identifier] if identifier else []), *_store(store)]
-        return _proven(runner, runner.run(BACKUP, arguments))
+        return _proven(site, site.run(BACKUP, arguments))
 
 
-def _proven(runner: JobRunner, made: JobResult) -> int:
+def _proven(site: BackupSite, made: JobResult) -> int:
     """Drill and conclude what was made or fetched; `conclude` says how all of it ended, whatever came before."""
     if made.status == 0:
-        proven = runner.run(DRILL, ["drill"])
+        proven = site.run(DRILL, ["drill"])
         if proven.status:
             # `conclude` tells the reason that the drill wrote down; this one may have kept it from writing.
-            runner.console.detail("\n".join([proven.failure, *proven.lines[-5:]]))
-    ended = runner.run(BACKUP, ["conclude"])
+            site.console.detail("\n".join([proven.failure, *proven.lines[-5:]]))
+    ended = site.run(BACKUP, ["conclude"])
     (ended if made.status == 0 else made).raise_for_status()
     return 0
 
 
 def show_list(folder: Path, environment: str, console: Console) -> int:
     """The backups of all stores; gives 1 when a store does not answer."""
-    rows = _data(job_runner(Place(folder, environment), console).run(BACKUP, ["list"]))
+    rows = _data(open_site(folder, environment, console).run(BACKUP, ["list"]))
     if console.as_json:
         console.data(rows)
         return _all_answered(rows)
@@ -76,7 +64,7 @@ def show_list(folder: Path, environment: str, console: Console) -> int:
 
 def show_one(folder: Path, environment: str, console: Console, identifier: str) -> int:
     """Everything that is known of one backup."""
-    found = _data(job_runner(Place(folder, environment), console).run(BACKUP, ["show", identifier]))
+    found = _data(open_site(folder, environment, console).run(BACKUP, ["show", identifier]))
     if console.as_json:
         console.data(found)
         return 0
@@ -88,10 +76,9 @@ def show_one(folder: Path, environment: str, console: Console, identifier: str) 
 def verify(folder: Path, environment: str, console: Console, identifier: str, store: str, percent: float) -> int:
     """Read stores back and check them. Raises MoorageError with the first thing that is damaged, changed or missing."""
     arguments = ["verify", *([identifier] if identifier else []), *_store(store), "--read-percent", f"{percent:g}"]
-    place = Place(folder, environment)
-    runner = job_runner(place, console)
-    with only_night(place.compose):
-        result = runner.run(BACKUP, arguments)
+    site = open_site(folder, environment, console)
+    with site.alone():
+        result = site.run(BACKUP, arguments)
     if console.as_json and result.data is not None:
         console.data(result.data)
     else:
@@ -103,10 +90,9 @@ def verify(folder: Path, environment: str, console: Console, identifier: str, st
 
 def prune(folder: Path, environment: str, console: Console, store: str, *, dry_run: bool) -> int:
     """Delete what retention does not ask for; with `dry_run` only say what and why."""
-    place = Place(folder, environment)
-    runner = job_runner(place, console)
-    with only_night(place.compose):
-        found = _data(runner.run(BACKUP, ["prune", *_store(store), *(["--dry-run"] if dry_run else [])]))
+    site = open_site(folder, environment, console)
+    with site.alone():
+        found = _data(site.run(BACKUP, ["prune", *_store(store), *(["--dry-run"] if dry_run else [])]))
     if console.as_json:
         console.data(found)
         return 0
@@ -128,23 +114,7 @@ def _prune_words(count: int, going: int, *, may_delete: bool, dry_run: bool) -> 
 
 def show_schedule(folder: Path, environment: str, console: Console) -> int:
     """When nights run and who starts them; gives 1 when nobody does."""
-    place = Place(folder, environment)
-    facts = load_facts(place.rendered)
-    job = facts.backups
-    if job is None:
-        raise MoorageError("this deployment has no backups: `backups.enabled` is false", "set it to true, `moorage up`")
-    timer = f"{job.unit}.timer"
-    line = f"{job.schedule}  /bin/sh {place.rendered.resolve() / 'backups' / 'night.sh'}"
-    next_run = units.next_run(timer)
-    if console.as_json:
-        console.data({"schedule": job.schedule, "timer": timer, "next": next_run, "crontab": line})
-    elif next_run:
-        console.success(f"{timer} runs at {job.schedule}, next {next_run}")
-    else:
-        console.warning(f"no timer of systemd starts the nights ({job.schedule})")
-        console.detail("→ `moorage up` as root installs it; without systemd this line in root's crontab does the same:")
-        console.line(line)
-    return 0 if next_run else 1
+    return open_site(folder, environment, console).show_schedule()
 
 
 def _data(result: JobResult) -> Any:

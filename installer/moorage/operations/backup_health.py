@@ -16,7 +16,7 @@ from moorage.errors import MoorageError
 from moorage.targets.compose import exchange_mark
 from moorage.targets.compose.names import metrics_folder
 from moorage.targets.compose.place import Place
-from moorage.targets.compose.releases import Releases
+from moorage.targets.releases import Releases
 from moorage.words import abridged, listed, plural
 
 STATUS_FILE = "status.json"
@@ -84,12 +84,19 @@ def look(place: Place, now: datetime | None = None, log: Sequence[HealthFinding]
     except (FileNotFoundError, MoorageError):
         return None
     now = now or datetime.now(timezone.utc)
-    installed = _installed(place, now)
-    log = (*_half_way(place), *log)
-    health = _last(place.folder / metrics_folder(place.environment) / STATUS_FILE)
+    text = _text(place.folder / metrics_folder(place.environment) / STATUS_FILE)
+    installed = when_installed(place.folder, place.environment, now)
+    return judged(text, plan.age_limit_hours, installed, now, (*_half_way(place), *log))
+
+
+def judged(
+    text: str, age_limit_hours: int, installed: datetime, now: datetime, more: Sequence[HealthFinding] = ()
+) -> BackupHealth:
+    """What the last night wrote down (nothing readable before the first one ended), with what is wrong."""
+    health = _read(text)
     if health is None:
-        return BackupHealth(None, (*log, none_yet(plan.age_limit_hours, installed, now)))
-    return BackupHealth(health, (*log, *judge(health, plan.age_limit_hours, installed, now)))
+        return BackupHealth(None, (*more, none_yet(age_limit_hours, installed, now)))
+    return BackupHealth(health, (*more, *judge(health, age_limit_hours, installed, now)))
 
 
 def _half_way(place: Place) -> Iterator[HealthFinding]:
@@ -101,18 +108,25 @@ def _half_way(place: Place) -> Iterator[HealthFinding]:
         )
 
 
-def _last(file: Path) -> Health | None:
+def _text(file: Path) -> str:
     try:
-        return read_health(json.loads(file.read_text(encoding="utf-8")))
-    except (FileNotFoundError, PermissionError, ValueError, KeyError, TypeError, AssertionError):
+        return file.read_text(encoding="utf-8")
+    except (FileNotFoundError, PermissionError, ValueError):
+        return ""
+
+
+def _read(text: str) -> Health | None:
+    try:
+        return read_health(json.loads(text))
+    except (ValueError, KeyError, TypeError, AssertionError):
         return None
 
 
-def _installed(place: Place, now: datetime) -> datetime:
+def when_installed(folder: Path, environment: str, now: datetime) -> datetime:
     """When the deployment was made, as far as that is known: releases are tidied away, the recovery key stays."""
-    releases = Releases(place.folder, place.environment).all()
+    releases = Releases(folder, environment).all()
     times = [datetime.fromisoformat(item.time.replace("Z", "+00:00")) for item in releases]
-    key = place.folder / "secrets" / "recovery.key"
+    key = folder / "secrets" / "recovery.key"
     if key.is_file():
         times.append(datetime.fromtimestamp(key.stat().st_mtime, timezone.utc))
     return min(times, default=now)

@@ -15,7 +15,7 @@ from moorage.backups.plan import read_plan
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations import bare_attempt
-from moorage.operations.backing_up import job_runner
+from moorage.operations.backup_sites import server_runner
 from moorage.operations.bare_attempt import SCRATCH, Attempt
 from moorage.operations.bare_source import Source, fetch_folder, write_private
 from moorage.operations.rendering import write_rendering
@@ -26,9 +26,10 @@ from moorage.targets.compose import bare_runs, units
 from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.docker import engine_version
 from moorage.targets.compose.facts import StackFacts
-from moorage.targets.compose.job_runs import BACKUP, RESTORE, JobRunner
-from moorage.targets.compose.lock import deployment_lock
+from moorage.targets.compose.job_runs import JobRunner
 from moorage.targets.compose.place import Place
+from moorage.targets.job_voice import BACKUP, RESTORE
+from moorage.targets.lock import deployment_lock
 from moorage.words import plural
 
 Confirm = Callable[[str], bool]
@@ -123,7 +124,7 @@ def _bring_up(folder: Path, attempt: Attempt, wish: Wish, moment: datetime | Non
         if deployer.facts.postgres_service:
             with console.waiting("the database starts", 330):
                 deployer.docker.compose("up", "--detach", "--no-deps", "--wait", deployer.facts.postgres_service)
-        runner = job_runner(place, console)
+        runner = server_runner(place, console)
         if attempt.phase == "filling":
             _put_back(runner, place, attempt.record, wish.source, moment)
             bare_attempt.advance(folder, attempt, "starting")

@@ -21,10 +21,10 @@ from moorage.targets.compose.certificates import Certificates
 from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.docker import Docker, engine_version
 from moorage.targets.compose.facts import StackFacts
-from moorage.targets.compose.lock import deployment_lock
 from moorage.targets.compose.names import WORK_VOLUME
 from moorage.targets.compose.place import Place, load_facts
-from moorage.targets.compose.releases import Release, Releases
+from moorage.targets.lock import deployment_lock
+from moorage.targets.releases import Release, Releases
 from moorage.words import plural
 
 Confirm = Callable[[str], bool]

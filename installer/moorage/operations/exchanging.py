@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.targets.compose import created, exchange_mark
 from moorage.targets.compose.deploy import Deployer, UpOptions
 from moorage.targets.compose.exchange_mark import Exchange, Verb
-from moorage.targets.compose.job_runs import RESTORE, JobRunner
-from moorage.targets.compose.lock import deployment_lock
+from moorage.targets.compose.job_runs import JobRunner
 from moorage.targets.compose.place import Place
+from moorage.targets.job_voice import RESTORE, JobResult
+from moorage.targets.lock import deployment_lock
 from moorage.words import plural
 
 _STOP_SECONDS = 300
 
 
-def restores_of(runner: JobRunner) -> list[dict[str, Any]]:
+class _Runs(Protocol):
+    def run(self, kind: int, arguments: Sequence[str], options: Sequence[str] = ()) -> JobResult: ...
+
+
+def restores_of(runner: _Runs) -> list[dict[str, Any]]:
     """What the job's journal says, the oldest first."""
     result = runner.run(RESTORE, ["restored"])
     result.raise_for_status()

@@ -7,14 +7,14 @@ from pathlib import Path
 from moorage.assets import asset
 from moorage.console import Console
 from moorage.errors import MoorageError
-from moorage.operations.backing_up import job_runner
-from moorage.targets.compose.job_runs import BACKUP
+from moorage.operations.backup_sites import server_runner
 from moorage.targets.compose.place import Place
+from moorage.targets.job_voice import BACKUP
 
 
 def export(folder: Path, environment: str, console: Console, *, backup: str, store: str, target: Path) -> int:
     """Write a backup (the newest good one for an empty name) below `target`, decrypted; gives the exit status."""
-    runner = job_runner(Place(folder, environment), console)
+    runner = server_runner(Place(folder, environment), console)
     place = target.resolve()
     if place.exists() and not place.is_dir():
         raise MoorageError(f"{target} is no folder", "name a folder; it is made when missing")

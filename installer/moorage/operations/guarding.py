@@ -17,7 +17,7 @@ from moorage.targets.compose.fact_sheet import volume_names
 from moorage.targets.compose.facts import StackFacts
 from moorage.targets.compose.names import LABEL_DEPLOYMENT
 from moorage.targets.compose.place import Place, previous_facts, refuse_data_risk
-from moorage.targets.compose.releases import Releases
+from moorage.targets.releases import Releases
 
 
 def foreign_volumes(deployment: flow.Deployment, console: Console) -> dict[str, str]:

@@ -8,11 +8,12 @@ from typing import Any
 
 from moorage.console import Console
 from moorage.errors import MoorageError
-from moorage.operations.backing_up import job_runner
+from moorage.operations.backup_sites import server_runner
 from moorage.operations.exchanging import exchange
 from moorage.operations.restoring import tell_ways
-from moorage.targets.compose.job_runs import DRILL, RESTORE, JobRunner, only_night
+from moorage.targets.compose.job_runs import JobRunner, only_night
 from moorage.targets.compose.place import Place
+from moorage.targets.job_voice import DRILL, RESTORE
 from moorage.words import plural
 
 _SEEN_AS = "/import"
@@ -40,7 +41,7 @@ def import_dump(
     Raises MoorageError with the reason; nothing is exchanged before the dump was carried out and compared.
     """
     place = Place(folder, environment)
-    runner = job_runner(place, console)
+    runner = server_runner(place, console)
     _refuse_unreadable(dump)
     with only_night(runner.compose_folder):
         identifier, changes = _prepared(runner, console, dump, database, source)

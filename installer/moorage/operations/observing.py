@@ -16,7 +16,7 @@ from moorage.targets.compose import exchange_mark, probe
 from moorage.targets.compose.docker import Container, Docker, engine_version
 from moorage.targets.compose.facts import ServiceFacts, StackFacts
 from moorage.targets.compose.place import Place, load_facts
-from moorage.targets.compose.releases import Releases
+from moorage.targets.releases import Releases
 from moorage.words import nearest
 
 _RENEWAL_DAYS = 14

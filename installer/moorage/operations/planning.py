@@ -16,7 +16,7 @@ from moorage.targets.compose.facts import StackFacts, read_facts
 from moorage.targets.compose.names import FACTS_FILE
 from moorage.targets.compose.place import Place, previous_facts
 from moorage.targets.compose.plan import ContainerPlan, plan_containers
-from moorage.targets.compose.releases import Releases
+from moorage.targets.releases import Releases
 from moorage.words import plural
 
 _SIGNS = {"create": "+", "recreate": "±", "roll": "±", "start": "+", "scale": "±", "remove": "-", "publish": "±"}

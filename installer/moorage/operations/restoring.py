@@ -12,13 +12,11 @@ from moorage.backups.records import parse_timestamp
 from moorage.backups.restore_journal import half_way_words
 from moorage.console import Console
 from moorage.errors import MoorageError
-from moorage.operations.backing_up import job_runner
-from moorage.operations.exchanging import exchange, restores_of
+from moorage.operations.backup_sites import BackupSite, open_site
+from moorage.operations.exchanging import restores_of
 from moorage.quantities import human_size
-from moorage.targets.compose import exchange_mark
 from moorage.targets.compose.exchange_mark import Exchange
-from moorage.targets.compose.job_runs import BACKUP, RESTORE, JobRunner, only_night
-from moorage.targets.compose.place import Place
+from moorage.targets.job_voice import BACKUP, RESTORE
 from moorage.words import plural
 
 Confirm = Callable[[str], bool]
@@ -41,24 +39,23 @@ def restore(
     starts again. One that was cut off there is gone on with. Raises MoorageError with the reason; what ran before runs
     then, unless the text says otherwise.
     """
-    place = Place(folder, environment)
-    runner = job_runner(place, console)
-    half_way = _half_way(place, runner)
+    site = open_site(folder, environment, console)
+    half_way = _half_way(site)
     if half_way is not None:
-        return _go_on(place, runner, console, half_way, backup, at, confirm, dry_run=dry_run)
+        return _go_on(site, console, half_way, backup, at, confirm, dry_run=dry_run)
     moment = parse_moment(at, datetime.now(timezone.utc)) if at else None
-    chosen = _chosen(runner, backup, store, moment)
+    chosen = _chosen(site, backup, store, moment)
     _explain(chosen, moment, console)
     console.detail("what was written since then is moved aside with what is there now, not deleted")
     if dry_run or not confirm(f"Put {chosen['id']} in the place of what is there now?"):
         return 0 if dry_run else 1
-    with only_night(runner.compose_folder):
+    with site.alone():
         arguments = [chosen["id"], "--store", chosen["store"], *(["--at", exact(moment)] if moment else [])]
         console.action("restoring beside what runs; the app serves on")
-        prepared = runner.run(RESTORE, ["prepare", *arguments])
+        prepared = site.run(RESTORE, ["prepare", *arguments])
         prepared.raise_for_status()
         identifier = str(prepared.data["id"])
-        exchange(place, runner, console, "swap", identifier)
+        site.exchange("swap", identifier)
     what = f"the database of {shown(moment)} and the files of {chosen['id']} are" if moment else f"{chosen['id']} is"
     console.success(f"{what} in place; what was there before is kept")
     tell_ways(console, identifier)
@@ -72,17 +69,16 @@ def restore_copy(
 
     What runs is not touched, so nobody is asked. Gives the exit status; raises MoorageError with the reason.
     """
-    place = Place(folder, environment)
-    runner = job_runner(place, console)
-    exchange_mark.refuse(place)
+    site = open_site(folder, environment, console)
+    site.refuse_half_exchanged()
     moment = parse_moment(at, datetime.now(timezone.utc)) if at else None
-    chosen = _chosen(runner, backup, store, moment)
+    chosen = _chosen(site, backup, store, moment)
     _explain(chosen, moment, console)
     if dry_run:
         return 0
-    with only_night(runner.compose_folder):
+    with site.alone():
         arguments = [chosen["id"], "--store", chosen["store"], "--into", into]
-        prepared = runner.run(RESTORE, ["prepare", *arguments, *(["--at", exact(moment)] if moment else [])])
+        prepared = site.run(RESTORE, ["prepare", *arguments, *(["--at", exact(moment)] if moment else [])])
         prepared.raise_for_status()
     names = (
         [into] if len(prepared.data["databases"]) == 1 else [f"{into}_{name}" for name in prepared.data["databases"]]
@@ -93,20 +89,19 @@ def restore_copy(
     return 0
 
 
-def _half_way(place: Place, runner: JobRunner) -> Exchange | None:
+def _half_way(site: BackupSite) -> Exchange | None:
     """An exchange that was cut off: by the host's mark, or by the job's own notes where somebody lost that."""
-    marked = exchange_mark.read(place)
+    marked = site.half_exchanged()
     if marked is not None:
         return marked
-    for item in restores_of(runner):
+    for item in restores_of(site):
         if item["phase"] in ("exchanging", "undoing"):
             return Exchange("swap" if item["phase"] == "exchanging" else "undo", item["id"])
     return None
 
 
 def _go_on(
-    place: Place,
-    runner: JobRunner,
+    site: BackupSite,
     console: Console,
     found: Exchange,
     backup: str,
@@ -116,14 +111,14 @@ def _go_on(
     dry_run: bool,
 ) -> int:
     """Finish an exchange, before anything else is restored. Raises MoorageError when another one was asked for."""
-    of_backup = {item["id"]: item["backup"] for item in restores_of(runner)}.get(found.id, "")
+    of_backup = {item["id"]: item["backup"] for item in restores_of(site)}.get(found.id, "")
     if found.verb == "undo" or at or backup not in ("", found.id, of_backup):
         raise MoorageError(*half_way_words(found.id, is_undo=found.verb == "undo"))
     console.action(f"the restore {found.id} of {of_backup or 'a backup'} was cut off while old and new changed places")
     if dry_run or not confirm("Go on with it?"):
         return 0 if dry_run else 1
-    with only_night(runner.compose_folder):
-        exchange(place, runner, console, "swap", found.id)
+    with site.alone():
+        site.exchange("swap", found.id)
     console.success(f"{of_backup or found.id} is in place; what was there before is kept")
     tell_ways(console, found.id)
     return 0
@@ -131,18 +126,17 @@ def _go_on(
 
 def undo(folder: Path, environment: str, console: Console, *, backup: str, confirm: Confirm) -> int:
     """Put back what a restore has moved aside; gives the exit status."""
-    place = Place(folder, environment)
-    runner = job_runner(place, console)
-    marked = exchange_mark.read(place)
+    site = open_site(folder, environment, console)
+    marked = site.half_exchanged()
     if marked is not None and marked.verb == "undo" and backup in ("", marked.id):
         # All may be back already, and only the app was not started any more.
         identifier = marked.id
     else:
-        identifier = _meant(runner, backup, ("exchanging", "exchanged", "undoing"))
+        identifier = _meant(site, backup, ("exchanging", "exchanged", "undoing"))
     if not confirm(f"Go back to what was there before {identifier} was restored?"):
         return 1
-    with only_night(runner.compose_folder):
-        exchange(place, runner, console, "undo", identifier)
+    with site.alone():
+        site.exchange("undo", identifier)
     console.success(f"what was there before {identifier} is back; what was restored is kept until it is discarded")
     console.detail(f"→ `moorage backup restore --discard {identifier}` deletes it")
     return 0
@@ -150,12 +144,12 @@ def undo(folder: Path, environment: str, console: Console, *, backup: str, confi
 
 def discard(folder: Path, environment: str, console: Console, *, backup: str, confirm: Confirm) -> int:
     """Delete what a restore has moved aside or not used; gives the exit status."""
-    runner = job_runner(Place(folder, environment), console)
-    identifier = _meant(runner, backup, ("preparing", "prepared", "beside", "exchanged", "undone"))
+    site = open_site(folder, environment, console)
+    identifier = _meant(site, backup, ("preparing", "prepared", "beside", "exchanged", "undone"))
     if not confirm(f"Delete for good what the restore {identifier} has kept aside?"):
         return 1
-    with only_night(runner.compose_folder):
-        runner.run(RESTORE, ["discard", identifier]).raise_for_status()
+    with site.alone():
+        site.run(RESTORE, ["discard", identifier]).raise_for_status()
     console.success(f"what the restore {identifier} kept aside is deleted")
     return 0
 
@@ -173,7 +167,7 @@ _PHASES = {
 
 def show_restores(folder: Path, environment: str, console: Console) -> int:
     """What restores keep aside, the oldest first; gives 0, or 1 when one was cut off half way."""
-    known = restores_of(job_runner(Place(folder, environment), console))
+    known = restores_of(open_site(folder, environment, console))
     if console.as_json:
         console.data(known)
     for item in known if not console.as_json else ():
@@ -185,12 +179,12 @@ def show_restores(folder: Path, environment: str, console: Console) -> int:
     return 1 if any(item["phase"] in ("exchanging", "undoing") for item in known) else 0
 
 
-def _chosen(runner: JobRunner, backup: str, store: str, moment: datetime | None) -> dict[str, Any]:
+def _chosen(site: BackupSite, backup: str, store: str, moment: datetime | None) -> dict[str, Any]:
     """The named backup, or the newest good one, or that whose time is nearest to the moment.
 
     Raises MoorageError when there is none or it is not good.
     """
-    listed = runner.run(BACKUP, ["list"])
+    listed = site.run(BACKUP, ["list"])
     listed.raise_for_status()
     rows: Sequence[dict[str, Any]] = [row for row in listed.data if not store or row["store"] == store]
     found = [row for row in rows if row.get("id") == backup] if backup else _good(rows)
@@ -217,9 +211,9 @@ def _good(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row.get("state") == "good"]
 
 
-def _meant(runner: JobRunner, name: str, phases: Sequence[str]) -> str:
+def _meant(site: BackupSite, name: str, phases: Sequence[str]) -> str:
     """The restore that is named, by its own name or its backup's; the newest of these phases when none is named."""
-    known = restores_of(runner)
+    known = restores_of(site)
     found = [item for item in known if item["phase"] in phases and name in ("", item["id"], item["backup"])]
     if found and (name or len(found) == 1 or "undone" not in phases):
         return str(found[-1]["id"])

@@ -120,16 +120,33 @@ def test_secrets_of_another_user_are_not_listed(
 ENVIRONMENTS = f"{SETTINGS}environments: {{grown: {{target: eks}}}}\nbackups: {{}}\nprojects: {{enabled: true}}\n"
 
 
-@pytest.mark.parametrize("words", [("render",), ("render", "--dry-run"), ("plan",), ("check",), ("up", "--dry-run")])
-def test_an_environment_for_another_target_is_refused_before_anything_is_written(
-    words: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("words", "status"), [(("plan",), 2), (("check",), 1), (("up",), 1), (("up", "--dry-run"), 0)])
+def test_an_environment_without_a_cluster_says_so_and_nothing_is_written(
+    words: tuple[str, ...],
+    status: int,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(folder / "none"))
+    programs = folder.parent / f"{folder.name}-programs"
+    programs.mkdir(exist_ok=True)
+    (programs / "kustomize").write_text("#!/bin/sh\n")
+    (programs / "kustomize").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     (folder / "moorage.yaml").write_text(ENVIRONMENTS)
-    assert run("-C", str(folder), *words, "-e", "grown") == 2
+    assert run("-C", str(folder), *words, "-e", "grown") == status
     errors = capsys.readouterr().err
-    assert "target: is eks, which this version can validate only, not render or deploy" in errors
-    assert "`-e NAME`" in errors
-    assert sorted(path.name for path in folder.iterdir()) == ["compose.yaml", "moorage.yaml"]
+    assert "environment grown does not say which cluster it is for" in errors
+    assert "environments.grown.kubernetes.context" in errors
+    assert not (folder / "rendered").exists()
+    assert not (folder / "secrets").exists()
+
+
+def test_one_server_has_no_context(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "moorage.yaml").write_text(ENVIRONMENTS)
+    assert run("-C", str(folder), "check", "--context", "x") == 2
+    assert "this environment is for one server, which has no context" in capsys.readouterr().err
 
 
 def test_validate_says_once_what_has_no_effect_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +154,7 @@ def test_validate_says_once_what_has_no_effect_yet(folder: Path, capsys: pytest.
     assert run("-C", str(folder), "validate") == 0
     errors = capsys.readouterr().err
     assert "moorage.yaml is right (compose, grown)" in errors
-    for text in ("environment grown: is for eks", "backups: go to the folder", "projects: has no effect"):
+    for text in ("backups: go to the folder", "projects: has no effect"):
         assert errors.count(text) == 1
     (folder / "moorage.yaml").write_text(SETTINGS)
     assert run("-C", str(folder), "validate") == 0

@@ -1,0 +1,1 @@
+"""What commands do for a Kubernetes cluster."""
