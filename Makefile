@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-docker test-server soak bench bench-backup demo demo-down docs wheel engine images clean
+.PHONY: help check test test-docker test-server test-cluster soak bench bench-backup demo demo-down docs wheel engine images clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ check: $(BIN)/moorage ## Lint, types, fences, unit and golden tests: seconds, of
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/pytest -n auto -m "not docker and not server" --ignore tests/docker
+	@$(BIN)/pytest -n auto -m "not docker and not server and not slow" --ignore tests/docker --ignore tests/cluster
 
 engine: ## A Docker engine that answers (installs and starts one where none does).
 	@$(PYTHON) tests/machine/engine.py ensure
@@ -31,8 +31,14 @@ images: engine ## The images that tests and demo run; built here where no regist
 	@$(PYTHON) tests/images/build.py --pull-first --all
 
 test: check images ## Everything that CI runs, in a few minutes.
-	@$(BIN)/pytest -m "docker or server" --ignore tests/docker/test_job_parts.py
+	@$(BIN)/pytest -n auto -m "slow and not docker and not server" --ignore tests/docker --ignore tests/cluster
+	@$(BIN)/pytest -m "docker or server" --ignore tests/docker/test_job_parts.py --ignore tests/cluster
 	@$(BIN)/pytest tests/docker/test_job_parts.py -n 4 --dist load
+
+test-cluster: $(BIN)/moorage engine ## The tests against a real Kubernetes, compiled here once: ten minutes, then two.
+	@$(PYTHON) tests/images/build.py --pull-first busybox:stable moorage-test/server:trixie
+	@$(BIN)/python tests/cluster/cluster.py prepare --node
+	@$(BIN)/pytest tests/cluster
 
 soak: $(BIN)/moorage images ## The randomised tests with their full counts.
 	@MOORAGE_KILLS=20 $(BIN)/pytest -m slow tests/docker -q

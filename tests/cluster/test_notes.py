@@ -1,0 +1,106 @@
+"""Notes on a real Kubernetes, from `moorage up` to a restore: every container runs, every request passes the ingress."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from access import Access
+from job_image import build_job_image
+from node_site import NodeSite
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ("postgres:17", "redis:7", "traefik:v3.7.15")
+JOB = "moorage-job/acme:postgres-17-0.1.0"
+
+
+@pytest.fixture(scope="module")
+def site(node_cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeSite]:
+    """Up and running."""
+    subprocess.run(["docker", "build", "-q", "-t", "notes:latest", str(ROOT / "compose/apps/notes")], check=True)
+    build_job_image("postgres:17", JOB)
+    node_cluster.load_images([*IMAGES, JOB])
+    found = NodeSite(tmp_path_factory.mktemp("site") / "acme", node_cluster)
+    found.must("up")
+    yield found
+    node_cluster.kubectl("delete", "namespace", "acme", "--wait=false")
+
+
+def test_it_answers_through_the_ingress_with_the_headers_of_a_server(site: NodeSite) -> None:
+    assert site.ask("GET", "/health") == (200, {"status": "ok", "postgres": "ok", "redis": "ok"})
+    number = site.add("first", private="only for me")
+    assert site.ask("GET", f"/api/notes/{number}")[1]["private"] == "only for me"
+
+
+def test_a_second_up_does_nothing_and_a_plan_is_empty(site: NodeSite) -> None:
+    assert "nothing to do" in site.must("up")
+    assert site.run("plan").returncode == 0
+
+
+def test_a_changed_value_rolls_the_site_and_loses_no_request(site: NodeSite) -> None:
+    site.settings["env"] = {"SITE_NAME": "Renamed"}
+    site.write()
+    with site.asked_all_the_time() as answers:
+        site.must("up")
+        time.sleep(3)
+    assert set(answers) == {"200"}, answers
+    assert "<title>Renamed</title>" in site.ask("GET", "/")[1]
+
+
+def test_going_back_serves_what_was_and_loses_no_request(site: NodeSite) -> None:
+    with site.asked_all_the_time() as answers:
+        site.must("rollback", "--yes")
+        time.sleep(3)
+    assert set(answers) == {"200"}, answers
+    assert "<title>Notes</title>" in site.ask("GET", "/")[1]
+    site.must("up")
+
+
+def test_a_night_of_the_cron_job_is_proven_and_told(site: NodeSite) -> None:
+    site.kubectl("create", "job", "--from=cronjob/backup", "night")
+    site.kubectl("wait", "--for=condition=Complete", "--timeout=600s", "job/night")
+    said = site.kubectl("logs", "job/night")
+    assert "is good: it was restored from store local and compared" in said
+    rows = json.loads(site.run("--json", "backup", "list").stdout)
+    assert [row["state"] for row in rows if "id" in row] == ["good"]
+    status = json.loads(site.kubectl("get", "configmap", "backup-status", "-o", "jsonpath={.data.status\\.json}"))
+    assert status["stores"][0]["good"] == 1
+
+
+def test_a_restore_brings_rows_and_files_back_and_can_be_undone(site: NodeSite) -> None:
+    site.must("backup", "run")
+    before = site.titles()
+    site.add("written after the night")
+    site.must("backup", "restore", "--yes")
+    assert site.titles() == before
+    site.must("backup", "restore", "--undo", "--yes")
+    assert site.titles() == sorted([*before, "written after the night"])
+
+
+def test_nobody_reaches_the_database_but_who_is_in_its_network(site: NodeSite) -> None:
+    """The rig keeps policies by a small reading of its own; what it lets through proves nothing of other controllers."""
+    address = site.kubectl("get", "service", "postgres", "-o", "jsonpath={.spec.clusterIP}")
+    ask = f"import socket; socket.create_connection(('{address}', 5432), 3)"
+    inside = site.cluster.try_kubectl("-n", "acme", "exec", "deploy/web", "--", "python3", "-c", ask)
+    assert inside.returncode == 0, inside.stderr
+    stranger = ["-n", "acme", "run", "stranger", "--image=notes:latest", "--restart=Never", "--rm", "-i", "--quiet"]
+    overrides = {
+        "spec": {
+            "containers": [
+                {
+                    "name": "stranger",
+                    "image": "notes:latest",
+                    "imagePullPolicy": "Never",
+                    "command": ["python3", "-c", ask],
+                }
+            ]
+        }
+    }
+    outside = site.cluster.try_kubectl(*stranger, f"--overrides={json.dumps(overrides)}")
+    assert outside.returncode != 0, outside.stdout
