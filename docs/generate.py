@@ -302,6 +302,10 @@ _PLATFORM = {
     "REDIS_PORT": ("with `requires.redis`", "`6379`, or `redis.port` of an external server"),
     "REDIS_PASSWORD": ("with `requires.redis`", "its password, a secret"),
     "REDIS_URL": ("with `requires.redis`", "`redis://:PASSWORD@HOST:PORT/0`, a secret"),
+    "NAMESPACE": ("in a cluster", "the namespace; empty on a server"),
+    "CREATED_INGRESS_CLASS": ("in a cluster", "the class of Ingresses that the app makes itself; empty on a server"),
+    "STORAGE_CLASS": ("in a cluster", "the class of disks; empty on a server"),
+    "SNAPSHOT_CLASS": ("in a cluster", "the class of snapshots of disks; empty on a server"),
 }
 
 _GENERATED = {
@@ -322,7 +326,7 @@ def _platform_rows() -> list[tuple[str, str, str]]:
     assert loaded is not None
     extension = AppExtension.model_validate({"requires": {"postgres": {}, "redis": {}}})
     names = {
-        *platform_values(loaded),
+        *platform_values(loaded, extension),
         *postgres.values(extension, loaded, {}),
         *redis.values(extension, loaded, {}),
     }
