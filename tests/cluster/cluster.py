@@ -28,6 +28,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "machine"))
 from rig import RigError, cache_folder, exclusively, last_lines, say
 
 try:
+    import definitions
     import go_programs
     import real_node
     import supervisor
@@ -176,6 +177,7 @@ def _act(choice: argparse.Namespace) -> int:
         down()
     elif choice.action == "prepare":
         prepare(with_node=choice.node)
+        definitions.fetched()
     else:
         up(with_node=choice.node)
     return 0

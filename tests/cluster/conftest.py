@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import access
+import definitions
 import objects
 import pytest
 import real_node
+import yaml
 from access import Access
 
 import cluster as rig_cluster
@@ -26,6 +28,19 @@ def cluster() -> Iterator[Access]:
     need(rig_cluster.is_prepared(with_node=False), "a compiled Kubernetes (make test-cluster)")
     with rig_cluster.Cluster() as own:
         yield own
+
+
+@pytest.fixture(scope="session")
+def custom_cluster(cluster: Access) -> Access:
+    """The same cluster, with the kinds that other projects define; a foreign one keeps what it has of them."""
+    need(definitions.are_here(), "definitions of custom resources (make test-cluster)")
+    known = set(cluster.kubectl("get", "customresourcedefinitions", "-o", "name").split())
+    for file in sorted(definitions.fetched().iterdir()):
+        name = f"customresourcedefinition.apiextensions.k8s.io/{yaml.safe_load(file.read_text())['metadata']['name']}"
+        if name not in known:
+            cluster.kubectl("apply", "--server-side", "--field-manager=moorage-test", "-f", str(file))
+            cluster.kubectl("wait", "--for=condition=Established", name, "--timeout=60s")
+    return cluster
 
 
 @pytest.fixture(scope="session")

@@ -6,27 +6,20 @@ python3 tests/cluster/go_programs.py kubernetes    compile it if need be, print 
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import re
-import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 # The rig's folders are no packages: they must run on a machine that has nothing yet.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "machine"))
 
-import debian_packages
+import go_modules
 from rig import RigError, cache_folder, exclusively, run, say
 
 HERE = Path(__file__).resolve().parent
 INPUTS = ("go.mod", "go.sum", "main.go")
 BUILD_LIMIT_SECONDS = 5400
-# The first release that fetches the one which a go.mod asks for, through the module proxy and checked like a module.
-CAN_FETCH_ANOTHER = (1, 21)
-DEBIAN_GO = ("golang-1.24-go", "golang-1.24-src")
-UBUNTU_GO = ("golang-1.22-go", "golang-1.22-src")
 
 
 def compiled(name: str) -> Path:
@@ -67,21 +60,16 @@ def _compile(source: Path, program: Path) -> None:
     """Compile into a neighbour and rename it, so that what exists is complete."""
     program.parent.mkdir(parents=True, exist_ok=True)
     partial = program.with_suffix(".partial")
-    go = _go(_wanted_release(source))
+    go = go_modules.go(_wanted_release(source))
     say(f"compiling {source.name} with {go}: some ten minutes the first time, kept in {program.parent}")
     options = ["-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", _linker_flags(source)]
     run(
         [go, "build", *options, "-o", partial, "."],
         timeout_seconds=BUILD_LIMIT_SECONDS,
-        environment=_environment(),
+        environment=go_modules.ENVIRONMENT,
         folder=source,
     )
     partial.rename(program)
-
-
-def _environment() -> Mapping[str, str]:
-    """Static programs, which run in any container, by the release that go.mod asks for."""
-    return {"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto", "GOFLAGS": "", "GOWORK": "off"}
 
 
 def _linker_flags(source: Path) -> str:
@@ -98,32 +86,7 @@ def _wanted_release(source: Path) -> tuple[int, ...]:
     found = re.search(r"^go ([\d.]+)$", (source / "go.mod").read_text(), re.MULTILINE)
     if not found:
         raise RigError(f"{source / 'go.mod'} names no Go release")
-    return _numbers(found[1])
-
-
-def _go(wanted: tuple[int, ...]) -> Path:
-    """Return a `go` that compiles for `wanted`, or that fetches the one that does."""
-    own = shutil.which("go", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/go/bin"]))
-    if own and _release(Path(own)) >= min(wanted, CAN_FETCH_ANOTHER):
-        return Path(own)
-    with exclusively("packages"):
-        packages = UBUNTU_GO if debian_packages.is_ubuntu() else DEBIAN_GO
-        root = debian_packages.unpacked("golang", packages)
-    found = sorted(root.glob("usr/lib/go-*/bin/go"))
-    if not found:
-        raise RigError(f"no Go {'.'.join(map(str, wanted))} here, and none in {', '.join(packages)}: install one")
-    return found[-1]
-
-
-def _release(go: Path) -> tuple[int, ...]:
-    """Return which release a `go` is, without letting it fetch another."""
-    said = run([go, "version"], timeout_seconds=60, environment={"GOTOOLCHAIN": "local"}, folder=Path("/"))
-    found = re.search(r"go(\d+(?:\.\d+)+)", said)
-    return _numbers(found[1]) if found else (0,)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split("."))
+    return go_modules.numbers(found[1])
 
 
 def main() -> int:
