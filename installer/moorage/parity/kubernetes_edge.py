@@ -16,6 +16,8 @@ _OPTION = "traefik.ingress.kubernetes.io/router."
 _SERVICE_OPTION = "traefik.ingress.kubernetes.io/service."
 _KINDS = {"Exact": "just", "Prefix": "below", "ImplementationSpecific": "below"}
 _MATCHERS = {"PathRegexp": "like", "Path": "just", "PathPrefix": "below"}
+# What an expression has to begin with in an Ingress: it means nothing.
+_NO_SLASH = "/{0}"
 # Traefik's names → those of an annotation.
 _COOKIE = {"httponly": "httpOnly", "samesite": "sameSite"}
 
@@ -83,7 +85,8 @@ def _ingress(facts: Facts, objects: Objects, ingress: Mapping[str, Any]) -> None
             backend = (path.get("backend") or {}).get("service") or {}
             number = (backend.get("port") or {}).get("number") or (backend.get("port") or {}).get("name")
             to = target_of(objects, str(backend.get("name")), number)
-            match = proxy.Match(host, kind, str(path.get("path", "/")))
+            text = str(path.get("path", "/"))
+            match = proxy.Match(host, kind, text.removeprefix(_NO_SLASH) if kind == "like" else text)
             subject = proxy.note_router(facts, match, priority, to=to, middlewares=named, entry=entry, is_logged=logged)
             if host in certificates:
                 facts.note(subject, "certificate", _origin(objects, host, certificates[host]))

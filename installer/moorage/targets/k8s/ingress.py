@@ -17,6 +17,8 @@ from moorage.targets.routers import Router, routers_of, sticky_cookie
 _OPTION = "traefik.ingress.kubernetes.io/router."
 _SERVICE_OPTION = "traefik.ingress.kubernetes.io/service."
 CERTIFICATE = "site-certificate"
+# Kubernetes takes no path that begins otherwise than with a slash, an expression neither. This is a slash, no times.
+_NO_SLASH = "/{0}"
 
 
 def ingresses(stack: Stack, cluster: Cluster) -> list[dict[str, Any]]:
@@ -53,6 +55,8 @@ def _ingress(stack: Stack, cluster: Cluster, router: Router, kind: str) -> dict[
     paths = [match.path for match in router.matches if match.kind == kind] or ["/"]
     if is_nginx:
         paths = [nginx.path(router, path, kind) for path in paths]
+    if kind == "expression":
+        paths = [f"{_NO_SLASH}{path}" for path in paths]
     backend = {"service": {"name": router.route.service, "port": {"number": router.route.port}}}
     path_type = "Exact" if kind == "exact" else "ImplementationSpecific"
     rules = [
