@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ _WHOLE = (
 def name_of(overlay: Path) -> str:
     """Case and environment."""
     return f"{overlay.parents[4].name}-{overlay.parents[2].name}"
+
+
+@cache
+def all_objects() -> tuple[Object, ...]:
+    """What all of the golden trees have."""
+    return tuple(item for overlay in OVERLAYS for item in build(overlay))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from golden_trees import moved
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError
 
-from tests.golden.manifests import Object, build
+from tests.golden.manifests import Object
 
 pytestmark = pytest.mark.cluster
 
@@ -29,16 +29,15 @@ _APPLY = "application/apply-patch+yaml"
 @pytest.fixture(scope="module")
 def objects(custom_cluster: Access) -> list[Object]:
     """Every different object of such a kind that any golden tree has."""
-    found = {}
-    for overlay in golden_trees.OVERLAYS:
-        for item in build(overlay):
-            if item["kind"] in own_kinds(custom_cluster):
-                item = moved(item, item["metadata"].get("namespace", ""), "default")
-                found[json.dumps(item, sort_keys=True)] = item
+    added, found = added_kinds(custom_cluster), {}
+    for item in golden_trees.all_objects():
+        if item["kind"] in added:
+            item = moved(item, item["metadata"].get("namespace", ""), "default")
+            found[json.dumps(item, sort_keys=True)] = item
     return list(found.values())
 
 
-def own_kinds(cluster: Access) -> set[str]:
+def added_kinds(cluster: Access) -> set[str]:
     """The kinds that were added to the cluster."""
     text = cluster.kubectl("get", "customresourcedefinitions", "-o", "jsonpath={.items[*].spec.names.kind}")
     return set(text.split())
@@ -48,7 +47,7 @@ def test_the_trees_have_no_kind_that_was_not_looked_at(custom_cluster: Access, o
     """Whatever is neither Kubernetes' own nor defined by what definitions.py fetches is not known at all."""
     lines = custom_cluster.kubectl("api-resources", "--no-headers").splitlines()
     known = {(line.split()[-3], line.split()[-1]) for line in lines}
-    used = {(item["apiVersion"], item["kind"]) for overlay in golden_trees.OVERLAYS for item in build(overlay)}
+    used = {(item["apiVersion"], item["kind"]) for item in golden_trees.all_objects()}
     assert not used - known
     assert {item["kind"] for item in objects} == KINDS
 

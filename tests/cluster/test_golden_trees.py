@@ -15,6 +15,9 @@ from tests.golden.manifests import Object, names, of_kind
 
 pytestmark = pytest.mark.cluster
 
+_GENERATIONS = "jsonpath={range .items[*]}{.kind}/{.metadata.name}/{.metadata.generation}{'\\n'}{end}"
+_LIMIT = "60s"
+
 
 @pytest.fixture(scope="module", params=golden_trees.OVERLAYS, ids=golden_trees.name_of)
 def tree(
@@ -38,51 +41,47 @@ def test_everything_is_admitted_strictly_and_comes_about(tree: GoldenTree) -> No
     levels = json.loads(tree.ask("get", "namespace", tree.namespace, "-o", "jsonpath={.metadata.labels}"))
     if levels["pod-security.kubernetes.io/enforce"] == "restricted":
         assert "would violate PodSecurity" not in warned
-    assert_all_progress(tree)
-    assert_jobs_of_schedules_run(tree)
-    assert_phases_of_backups_run(tree)
-    # The same again changes nothing.
-    before = tree.ask("get", "deployments,statefulsets,services,ingresses", "-o", VERSIONS)
+    started = [*names(tree.objects, "Job"), *jobs_of_schedules(tree), *phases_of_backups(tree)]
+    assert_rolled_out(tree, of_kind(tree.objects, "Deployment", "StatefulSet"))
+    assert_complete(tree, started)
+    before = tree.ask("get", "deployments,statefulsets,services,ingresses", "-o", _GENERATIONS)
     tree.apply()
-    assert tree.ask("get", "deployments,statefulsets,services,ingresses", "-o", VERSIONS) == before
+    assert tree.ask("get", "deployments,statefulsets,services,ingresses", "-o", _GENERATIONS) == before
 
 
-VERSIONS = "jsonpath={range .items[*]}{.kind}/{.metadata.name}/{.metadata.generation}{'\\n'}{end}"
+def jobs_of_schedules(tree: GoldenTree) -> list[str]:
+    """Start every CronJob's Job now."""
+    found = {f"try-{name}"[:60]: name for name in names(tree.objects, "CronJob")}
+    for job, name in found.items():
+        tree.ask("create", "job", job, f"--from=cronjob/{name}")
+    return list(found)
 
 
-def assert_all_progress(tree: GoldenTree) -> None:
-    """Every pod that is wanted is there and ready, which the quota and Pod Security had to allow."""
-    for item in of_kind(tree.objects, "Deployment", "StatefulSet"):
-        what = f"{item['kind'].lower()}/{item['metadata']['name']}"
-        done = tree.cluster.try_kubectl("-n", tree.namespace, "rollout", "status", what, "--timeout=60s")
-        assert done.returncode == 0, f"{what}: {done.stdout}{reasons(tree)}"
-    for name in names(tree.objects, "Job"):
-        wait_for_job(tree, name)
-
-
-def assert_jobs_of_schedules_run(tree: GoldenTree) -> None:
-    for name in names(tree.objects, "CronJob"):
-        tree.ask("create", "job", f"try-{name}"[:60], f"--from=cronjob/{name}")
-        wait_for_job(tree, f"try-{name}"[:60])
-
-
-def assert_phases_of_backups_run(tree: GoldenTree) -> None:
-    """The Jobs that the backup's conductor makes from its templates."""
+def phases_of_backups(tree: GoldenTree) -> list[str]:
+    """Start the Jobs that a backup's conductor makes from its templates."""
+    found: dict[str, Object] = {}
     for item in of_kind(tree.objects, "ConfigMap"):
-        if item["metadata"]["name"] == "backup-jobs":
-            for text in item["data"].values():
-                job: Object = json.loads(text)
-                name = f"phase-{job['metadata']['labels']['moorage/phase']}"
-                job["metadata"] |= {"name": name, "namespace": tree.namespace}
-                tree.apply(objects=[job])
-                wait_for_job(tree, name)
+        for text in item["data"].values() if item["metadata"]["name"] == "backup-jobs" else ():
+            job = json.loads(text)
+            name = f"phase-{job['metadata']['labels']['moorage/phase']}"
+            found[name] = {**job, "metadata": {**job["metadata"], "name": name, "namespace": tree.namespace}}
+    if found:
+        tree.apply(objects=list(found.values()))
+    return list(found)
 
 
-def wait_for_job(tree: GoldenTree, name: str) -> None:
-    done = tree.cluster.try_kubectl(
-        "-n", tree.namespace, "wait", "--for=condition=Complete", f"job/{name}", "--timeout=60s"
-    )
-    assert done.returncode == 0, f"job {name}: {done.stderr}{reasons(tree)}"
+def assert_rolled_out(tree: GoldenTree, workloads: list[Object]) -> None:
+    """Every pod that is wanted is there and ready, which the quota and Pod Security had to allow."""
+    for item in workloads:
+        what = f"{item['kind'].lower()}/{item['metadata']['name']}"
+        done = tree.cluster.try_kubectl("-n", tree.namespace, "rollout", "status", what, f"--timeout={_LIMIT}")
+        assert done.returncode == 0, f"{what}: {done.stdout}{done.stderr}{reasons(tree)}"
+
+
+def assert_complete(tree: GoldenTree, jobs: list[str]) -> None:
+    wait = ("wait", "--for=condition=Complete", f"--timeout={_LIMIT}", *(f"job/{name}" for name in jobs))
+    done = tree.cluster.try_kubectl("-n", tree.namespace, *wait)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}{reasons(tree)}"
 
 
 def reasons(tree: GoldenTree) -> str:
@@ -92,10 +91,14 @@ def reasons(tree: GoldenTree) -> str:
 
 def test_the_quota_has_room_for_all_that_may_run_at_once(tree: GoldenTree) -> None:
     """Every Deployment at the most that its autoscaler may ask for."""
-    for item in of_kind(tree.objects, "HorizontalPodAutoscaler"):
-        target = item["spec"]["scaleTargetRef"]["name"]
-        tree.ask("scale", f"deployment/{target}", f"--replicas={item['spec']['maxReplicas']}")
-    assert_all_progress(tree)
+    scaled = {
+        item["spec"]["scaleTargetRef"]["name"]: item["spec"]["maxReplicas"]
+        for item in of_kind(tree.objects, "HorizontalPodAutoscaler")
+    }
+    for name, most in scaled.items():
+        tree.ask("scale", f"deployment/{name}", f"--replicas={most}")
+    deployments = of_kind(tree.objects, "Deployment")
+    assert_rolled_out(tree, [item for item in deployments if item["metadata"]["name"] in scaled])
 
 
 def test_the_trees_are_those_of_the_cases() -> None:
