@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from access import Access
+from kubernetes import client
 
 from tests.golden.manifests import Object, build, of_kind
 from tests.golden.test_golden import render_case
@@ -45,6 +46,7 @@ class GoldenTree:
 
     cluster: Access
     namespace: str
+    api: client.ApiClient
     objects: list[Object] = field(default_factory=list)
 
     def read(self, overlay: Path, scratch: Path) -> None:
@@ -65,13 +67,39 @@ class GoldenTree:
 
     def add_disks(self) -> None:
         """Play the part of the cloud: a disk for each claim, whose class nobody serves here."""
-        disks = [disk_for(item, self.namespace) for item in of_kind(self.objects, "PersistentVolumeClaim")]
-        self.objects += disks
-        if disks:
-            self.apply(objects=disks)
+        self.objects += [disk_for(item, self.namespace) for item in of_kind(self.objects, "PersistentVolumeClaim")]
 
-    def ask(self, *words: str) -> str:
-        """Ask the namespace."""
+    def unfinished(self) -> list[str]:
+        """Deployments and StatefulSets that lack a pod, and Jobs that are not complete."""
+        apps, batch = client.AppsV1Api(self.api), client.BatchV1Api(self.api)
+        workloads = [
+            *apps.list_namespaced_deployment(self.namespace).items,
+            *apps.list_namespaced_stateful_set(self.namespace).items,
+        ]
+        jobs = batch.list_namespaced_job(self.namespace).items
+        return [
+            *(item.metadata.name for item in workloads if not has_all_pods(item)),
+            *(item.metadata.name for item in jobs if not item.status.succeeded),
+        ]
+
+    def generations(self) -> dict[str, int]:
+        """How often each workload's wish was changed; without those whose number an autoscaler changes at any time."""
+        apps = client.AppsV1Api(self.api)
+        found = [
+            *apps.list_namespaced_deployment(self.namespace).items,
+            *apps.list_namespaced_stateful_set(self.namespace).items,
+        ]
+        scaled = {item["spec"]["scaleTargetRef"]["name"] for item in of_kind(self.objects, "HorizontalPodAutoscaler")}
+        return {item.metadata.name: item.metadata.generation for item in found if item.metadata.name not in scaled}
+
+    def scale(self, deployment: str, replicas: int) -> None:
+        """Ask for another number of pods, as an autoscaler does."""
+        body = {"spec": {"replicas": replicas}}
+        client.AppsV1Api(self.api).patch_namespaced_deployment_scale(deployment, self.namespace, body)
+
+    def warnings(self) -> str:
+        """What the cluster says of what it refused."""
+        words = ("get", "events", "--field-selector=type=Warning", "-o", "custom-columns=:.reason,:.message")
         return self.cluster.kubectl("-n", self.namespace, *words)
 
     def remove(self) -> None:
@@ -79,6 +107,13 @@ class GoldenTree:
         self.cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
         whole = [item for item in self.objects if item["kind"] in _WHOLE]
         self.cluster.kubectl("delete", "-f", "-", "--ignore-not-found", "--wait=false", stdin=yaml.safe_dump_all(whole))
+
+
+def has_all_pods(item: Any) -> bool:
+    """Whether a Deployment or StatefulSet is what was asked for last, in full."""
+    status, wanted = item.status, item.spec.replicas
+    seen = status.observed_generation == item.metadata.generation
+    return seen and (status.updated_replicas or 0) == (status.ready_replicas or 0) == (status.replicas or 0) == wanted
 
 
 def moved(item: Any, old: str, new: str) -> Any:
