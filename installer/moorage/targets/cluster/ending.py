@@ -18,7 +18,15 @@ from moorage.targets.k8s.names import LABEL_INSTANCE
 
 _REST_SECONDS = 300
 _LOOK_SECONDS = 1.0
-_OF_CLUSTER = ("PriorityClass", "StorageClass", "ClusterRole", "ClusterRoleBinding")
+_OF_CLUSTER = {
+    "ClusterRole": "rbac.authorization.k8s.io/v1",
+    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
+    "IngressClass": "networking.k8s.io/v1",
+    "PriorityClass": "scheduling.k8s.io/v1",
+    "StorageClass": "storage.k8s.io/v1",
+    "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1",
+    "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1",
+}
 
 
 def running(cluster: Cluster, facts: ClusterFacts) -> list[str]:
@@ -107,13 +115,8 @@ def purge(cluster: Cluster, facts: ClusterFacts, console: Console, pause: Callab
 
 def outside(cluster: Cluster, facts: ClusterFacts) -> list[Object]:
     """What of ours belongs to the whole cluster, with this namespace's name at its beginning."""
-    versions = {"PriorityClass": "scheduling.k8s.io/v1", "StorageClass": "storage.k8s.io/v1"}
-    found = []
-    for kind in _OF_CLUSTER:
-        found += cluster.list(
-            versions.get(kind, "rbac.authorization.k8s.io/v1"), kind, "", f"{LABEL_INSTANCE}={facts.project}"
-        )
-    return found
+    label = f"{LABEL_INSTANCE}={facts.project}"
+    return [item for kind, version in _OF_CLUSTER.items() for item in cluster.list(version, kind, "", label)]
 
 
 def disks(cluster: Cluster, facts: ClusterFacts) -> list[str]:

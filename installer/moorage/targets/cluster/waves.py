@@ -10,6 +10,7 @@ FIRST = ("Namespace",)
 _GROUND = (
     "CustomResourceDefinition", "PriorityClass", "StorageClass", "VolumeSnapshotClass", "RuntimeClass",
     "ServiceAccount", "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding", "ResourceQuota", "LimitRange",
+    "IngressClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
 )  # fmt: skip
 _NEEDED = ("ConfigMap", "PersistentVolume", "PersistentVolumeClaim", "Service", "NetworkPolicy", "PodDisruptionBudget", "Issuer", "Certificate")  # fmt: skip
 # Words for people, and the kinds of each wave; what is in none of them comes last.

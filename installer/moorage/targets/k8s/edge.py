@@ -32,7 +32,6 @@ class StaticView:
     https_port: int
     dashboard: bool
     trusted_proxies: tuple[str, ...]
-    created_labels: str
     created_class: str
 
 
@@ -72,7 +71,6 @@ def _view(stack: Stack, cluster: Cluster) -> StaticView:
         https_port=edge.https_port,
         dashboard=bool(edge.dashboard_host),
         trusted_proxies=edge.trusted_proxies,
-        created_labels=",".join(f"{name}={value}" for name, value in sorted(cluster.created_labels.items())),
         created_class=cluster.created_class,
     )
 
@@ -148,7 +146,11 @@ _NAMED = {
     "static.providers.kubernetesIngressNGINX.ingressClass": "moorage-${NAMESPACE}-created",
     "option.kubernetes.io/ingress.class": "moorage-${NAMESPACE}",
 }
-_BY_APP = ("static.providers.kubernetesIngressNGINX.watchNamespaceSelector",)
+_BY_APP = {
+    "static.providers.kubernetesIngressNGINX.httpEntryPoint": "web",
+    "static.providers.kubernetesIngressNGINX.httpsEntryPoint": "websecure",
+    "static.providers.kubernetesIngressNGINX.proxyBodySize": "0",
+}
 _BROUGHT = ("mount./tls/tls.crt", "mount./tls/tls.key")
 
 
@@ -162,7 +164,7 @@ def _is_of_docker(pair: Pair) -> bool:
 
 def _is_of_created(pair: Pair) -> bool:
     """Whether it is how the proxy finds what the app starts itself: by Docker here, by Ingresses there."""
-    return pair.key.field in _BY_APP and not (pair.left and pair.right)
+    return not (pair.left and pair.right) and _BY_APP.get(pair.key.field) == (pair.left or pair.right)
 
 
 def _is_brought(pair: Pair) -> bool:
