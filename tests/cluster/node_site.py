@@ -33,12 +33,13 @@ esac
 
 
 class NodeSite:
-    """One deployment folder and its namespace `acme`."""
+    """One deployment folder and the namespace of the same name, `acme` unless the settings say another."""
 
     def __init__(self, folder: Path, cluster: Access, **settings: Any) -> None:
         self.folder = folder
         self.cluster = cluster
         self.settings = settings
+        self.name = str(settings.get("name", "acme"))
         self.programs = folder.parent / "programs"
         self.programs.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ class NodeSite:
 
     def kubectl(self, *words: str) -> str:
         """Ask the namespace."""
-        return self.cluster.kubectl("-n", "acme", *words)
+        return self.cluster.kubectl("-n", self.name, *words)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request through the proxy's own port of the node; a JSON answer as data."""
@@ -96,6 +97,11 @@ class NodeSite:
             return answer.status, json.loads(content) if is_json else content.decode()
         finally:
             connection.close()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where this machine reaches the proxy: a node and its port."""
+        return self._node(), self._port()
 
     def titles(self) -> list[str]:
         """The notes, oldest first."""
