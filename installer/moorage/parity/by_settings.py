@@ -88,6 +88,7 @@ _EFFECTS = (
     Effect("tls", "middleware moorage::security-headers", "headers.forceSTSHeader", _one_has_https),
     Effect("tls", "proxy", "static.entryPoints.web.http.redirections.*", _one_has_https),
     Effect("tls", "proxy", "static.entryPoints.websecure.*", _one_has_https),
+    Effect("tls", "proxy", "static.providers.kubernetesIngressNGINX.httpsEntryPoint", _one_has_https),
     Effect("tls.mode", "route *", "certificate"),
     Effect("tls", "route *", "entry points", _is_the_other_entry),
     Effect("tls", "network", "outside 443/tcp → proxy", _one_has_https),

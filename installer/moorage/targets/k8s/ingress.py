@@ -53,12 +53,13 @@ def _kinds(router: Router) -> list[str]:
 def _ingress(stack: Stack, cluster: Cluster, router: Router, kind: str) -> dict[str, Any]:
     is_nginx = cluster.ingress == "nginx"
     paths = [match.path for match in router.matches if match.kind == kind] or ["/"]
+    is_expression = is_nginx and nginx.takes_expressions(stack, router.route)
     if is_nginx:
-        paths = [nginx.path(router, path, kind) for path in paths]
+        paths = [nginx.path(router, path, kind, is_expression=is_expression) for path in paths]
     if kind == "expression":
         paths = [f"{_NO_SLASH}{path}" for path in paths]
     backend = {"service": {"name": router.route.service, "port": {"number": router.route.port}}}
-    path_type = "Exact" if kind == "exact" else "ImplementationSpecific"
+    path_type = "Exact" if kind == "exact" and not is_expression else "ImplementationSpecific"
     rules = [
         {
             "host": host,

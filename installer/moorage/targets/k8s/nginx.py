@@ -12,7 +12,7 @@ from moorage.parity.reasons import Allowed, Pair
 from moorage.stack.cluster import Cluster
 from moorage.stack.model import Route, Stack
 from moorage.targets.k8s import names
-from moorage.targets.routers import Router, part_name, response_headers, sticky_cookie
+from moorage.targets.routers import Router, part_name, response_headers, routers_of, sticky_cookie
 
 _OPTION = "nginx.ingress.kubernetes.io/"
 # Uploads of any size, and answers that stream for an hour: as with Traefik, where neither has a limit.
@@ -43,6 +43,8 @@ def options(stack: Stack, cluster: Cluster, router: Router, kind: str) -> dict[s
         cookie = sticky_cookie()
         found |= {
             "affinity": "cookie",
+            # Without it the cookie would have the path that matched, which may be an expression.
+            "session-cookie-path": "/",
             "session-cookie-name": str(cookie["name"]),
             "session-cookie-samesite": str(cookie["sameSite"]).capitalize(),
         }
@@ -51,11 +53,31 @@ def options(stack: Stack, cluster: Cluster, router: Router, kind: str) -> dict[s
     return {f"{_OPTION}{name}": value for name, value in sorted(found.items())}
 
 
-def path(router: Router, text: str, kind: str) -> str:
-    """A path as nginx matches it; its regular expressions ignore capitals by themselves."""
+def path(router: Router, text: str, kind: str, *, is_expression: bool) -> str:
+    """A path as nginx matches it; its regular expressions ignore capitals, and begin where the path does."""
     if kind == "expression":
         return text.removeprefix("(?i)").removeprefix("^")
-    return f"{re.escape(text.rstrip('/'))}(/|$)(.*)" if _strips(router) else text
+    if _strips(router):
+        return f"{_literal(text.rstrip('/'))}(/|$)(.*)"
+    return _literal(text) + ("$" if kind == "exact" else "") if is_expression else text
+
+
+def takes_expressions(stack: Stack, route: Route) -> bool:
+    """Whether ingress-nginx reads every path of a route as an expression: it does so when one path of its host is one."""
+    return any(
+        _strips(router) or any(match.kind == "expression" for match in router.matches)
+        for other in stack.routes
+        if _hosts(other) & _hosts(route)
+        for router in routers_of(other)
+    )
+
+
+def _hosts(route: Route) -> set[str]:
+    return {f"*.{route.wildcard_of}"} if route.wildcard_of else set(route.hosts)
+
+
+def _literal(text: str) -> str:
+    return re.escape(text).replace("\\-", "-")
 
 
 def header_maps(stack: Stack) -> list[dict[str, Any]]:
