@@ -50,18 +50,22 @@ class NodeSite:
 
     def write(self) -> None:
         """Write moorage.yaml."""
-        context = yaml.safe_load(self.cluster.kubeconfig.read_text())["current-context"]
-        cluster = {"context": context, "kubeconfig": str(self.cluster.kubeconfig), "storage_class": "standard"}
         content = {
             "name": "acme",
             "app": "notes",
             "domain": "notes.example.com",
             "tls": {"mode": "off"},
             "resources": {"host": {"memory": "4Gi", "cpus": 2}},
-            "environments": {ENVIRONMENT: {"domain": HOST, "kubernetes": cluster}},
+            "environments": self.environments(),
             **self.settings,
         }
         (self.folder / "moorage.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def environments(self, **more: Any) -> dict[str, Any]:
+        """The one environment, with more settings of its cluster."""
+        context = yaml.safe_load(self.cluster.kubeconfig.read_text())["current-context"]
+        cluster = {"context": context, "kubeconfig": str(self.cluster.kubeconfig), "storage_class": "standard"}
+        return {ENVIRONMENT: {"domain": HOST, "kubernetes": {**cluster, **more}}}
 
     def run(self, *words: str, environment: str = ENVIRONMENT) -> subprocess.CompletedProcess[str]:
         """Run the program to its end. The kubeconfig of the configuration is used, not one of the environment."""
@@ -87,7 +91,7 @@ class NodeSite:
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request through the proxy's own port of the node; a JSON answer as data."""
-        connection = http.client.HTTPConnection(self._node(), self._port(), timeout=30)
+        connection = http.client.HTTPConnection(self.node, self._port(), timeout=30)
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, path, text, {"Host": HOST, "Content-Type": "application/json"})
@@ -101,7 +105,7 @@ class NodeSite:
     @property
     def address(self) -> tuple[str, int]:
         """Where this machine reaches the proxy: a node and its port."""
-        return self._node(), self._port()
+        return self.node, self._port()
 
     def titles(self) -> list[str]:
         """The notes, oldest first."""
@@ -118,7 +122,7 @@ class NodeSite:
         """Requests one after the other, from four visitors; how they were answered, by status or error."""
         answers: Counter[str] = Counter()
         is_over = threading.Event()
-        node, port = self._node(), self._port()
+        node, port = self.node, self._port()
 
         def visit() -> None:
             while not is_over.is_set():
@@ -144,7 +148,9 @@ class NodeSite:
             for visitor in visitors:
                 visitor.join()
 
-    def _node(self) -> str:
+    @property
+    def node(self) -> str:
+        """The address of the node."""
         path = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
         return self.cluster.kubectl("get", "nodes", "-o", path)
 
