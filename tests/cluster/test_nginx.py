@@ -66,7 +66,7 @@ def site(node_cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iter
     port = node_cluster.kubectl("get", "service", CONTROLLER, "-n", place, "-o", "jsonpath={.spec.ports[0].nodePort}")
     address = (found.node, int(port))
     deadline = time.monotonic() + SECONDS
-    while created.ask(address, HOST)[0] != 200:
+    while any(created.ask(address, HOST, path)[0] != 200 for path in ("/", "/files/", "/one")):
         assert time.monotonic() < deadline
         time.sleep(0.3)
     yield address

@@ -98,7 +98,9 @@ def _map_name(route: Route) -> str:
 
 
 def _strips(router: Router) -> bool:
-    return router.route.strip_prefix and router.route.paths != ("/",) and not router.is_denial
+    """Whether the beginning of its paths is taken off; a single path stays as it is."""
+    is_below = any(match.kind == "prefix" for match in router.matches)
+    return router.route.strip_prefix and is_below and not router.is_denial
 
 
 _OPTIONS = {
