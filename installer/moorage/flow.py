@@ -15,7 +15,7 @@ from moorage.config.secrets import RECOVERY_KEY_FILE, RandomBytes, SecretNeed, S
 from moorage.config.tls_files import certificate_problems, ensure_certificate
 from moorage.errors import InputError, Problem
 from moorage.formats import Document
-from moorage.reading import missing_secrets, needs_of, open_app, read_stack
+from moorage.reading import missing_secrets, needs_of, needs_of_app, open_app, read_stack
 from moorage.sensitive import Sensitive
 from moorage.stack.model import Stack
 from moorage.targets.base import Rendering
@@ -177,11 +177,33 @@ def names_of_environments(folder: Path) -> tuple[str, ...]:
 
 def secret_needs_of(folder: Path, environment: str) -> list[SecretNeed]:
     """The secrets that an environment uses, in the order of the app's file."""
-    document = load_document(folder)
-    loaded, problems = load_config(document, environment)
+    loaded = _loaded(folder, environment)
+    return needs_of(loaded, open_app(loaded, folder))
+
+
+def app_secrets_of(folder: Path, environment: str) -> tuple[str, ...]:
+    """The names of the app's own secrets: those of databases, stores and the proxy are not among them."""
+    loaded = _loaded(folder, environment)
+    return tuple(need.name for need in needs_of_app(loaded, open_app(loaded, folder)))
+
+
+def project_of(folder: Path, environment: str) -> str:
+    """What containers, the namespace and the folder in every store are named after. Raises InputError."""
+    from moorage.stack.build import project_of as named
+
+    return named(_loaded(folder, environment))
+
+
+def _loaded(folder: Path, environment: str) -> LoadedConfig:
+    loaded, problems = load_config(load_document(folder), environment)
     if loaded is None:
         raise InputError(problems)
-    return needs_of(loaded, open_app(loaded, folder))
+    return loaded
+
+
+def environments_for_servers(folder: Path) -> tuple[str, ...]:
+    """Those of a deployment folder whose target is a single server."""
+    return tuple(name for name in names_of_environments(folder) if not is_for_cluster(folder, name))
 
 
 def secrets_in_env_files(folder: Path, environment: str) -> frozenset[str]:

@@ -91,6 +91,11 @@ def needs_of(loaded: LoadedConfig, source: AppSource) -> list[SecretNeed]:
     ]
 
 
+def needs_of_app(loaded: LoadedConfig, source: AppSource) -> list[SecretNeed]:
+    """Those of the app alone: what it may have encrypted its data with."""
+    return secret_needs(read_extension(source.document, source.folder)[0], loaded)
+
+
 def read_stack(
     loaded: LoadedConfig, folder: Path, source: AppSource, secrets: SecretValues, store: SecretStore
 ) -> Reading:

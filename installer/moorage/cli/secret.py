@@ -1,4 +1,4 @@
-"""`moorage secrets`: list, set, show; values come from standard input, never from an argument."""
+"""`moorage secrets`: list, set, copy, show; values come from standard input, never from an argument."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from moorage.cli.context import Context
-from moorage.cli.options import Environment
+from moorage.cli.options import Environment, Yes
 
 group = typer.Typer(help="Secrets of an environment.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -36,6 +36,25 @@ def set_secret(
 
     own: Context = context.obj
     run_set(own.folder, own.environment(environment), own.console, name)
+
+
+@group.command("copy")
+def copy_secrets(
+    context: typer.Context,
+    source: Annotated[str, typer.Option("--from", metavar="ENVIRONMENT", help="Whose secrets.")],
+    environment: Environment = "",
+    yes: Yes = False,
+) -> None:
+    """Give an environment the app's own secrets of another one, so that it can serve the other's data.
+
+    Passwords of databases, keys of stores and what belongs to the proxy are not copied. Exit status: 0 they are the same now, 1
+    you said no or there is nothing to copy.
+    """
+    from moorage.operations.moving import copy_secrets as run_copy
+
+    own: Context = context.obj
+    target, named = own.environment(environment), own.environment(source)
+    raise typer.Exit(run_copy(own.folder, named, target, own.console, lambda question: own.confirm(question, yes=yes)))
 
 
 @group.command("show")

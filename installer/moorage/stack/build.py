@@ -144,7 +144,7 @@ def build_stack(
     volumes = tuple(_volumes(app))
     databases = tuple(item for item in (postgres, redis) if isinstance(item, BundledPostgres | BundledRedis))
     disks = cluster_platform.disks(loaded, databases, volumes)
-    draft.problems.extend(cluster_platform.problems(loaded, app, _project(loaded), services, disks, databases))
+    draft.problems.extend(cluster_platform.problems(loaded, app, project_of(loaded), services, disks, databases))
     if draft.problems:
         return None, draft.problems
     draft.notices.extend(_without_effect(loaded))
@@ -154,14 +154,14 @@ def build_stack(
     draft.notices.extend(archiving.notices(loaded, log))
     budget = _budget(services, edge, postgres, redis)
     base_image = backups_platform.base_image(loaded, postgres)
-    server_image = backups_platform.server_image(loaded, _project(loaded), base_image)
+    server_image = backups_platform.server_image(loaded, project_of(loaded), base_image)
     archive = archiving.archive(log, server_image, base_image, secrets.log_passphrase)
     backups = backups_platform.build(
         loaded,
         app,
         host,
         secrets.values,
-        project=_project(loaded),
+        project=project_of(loaded),
         postgres=postgres,
         redis=redis,
         volumes=volumes,
@@ -170,10 +170,10 @@ def build_stack(
         archive=archive,
     )
     if archive is not None and isinstance(postgres, BundledPostgres):
-        postgres = archiving.with_archiving(postgres, archive, _project(loaded))
+        postgres = archiving.with_archiving(postgres, archive, project_of(loaded))
     stack = Stack(
         name=config.name,
-        project=_project(loaded),
+        project=project_of(loaded),
         environment=loaded.environment,
         target=config.target,
         app=app.name,
@@ -213,7 +213,7 @@ def build_stack(
         differences={
             service.name: _differences(service) for service in app.services.values() if service.extension.differences
         },
-        cluster=cluster_platform.build(loaded, app, _project(loaded), volumes, databases, backups, cluster_inputs),
+        cluster=cluster_platform.build(loaded, app, project_of(loaded), volumes, databases, backups, cluster_inputs),
     )
     return stack, []
 
@@ -224,8 +224,8 @@ def _differences(service: AppService) -> Differences:
     return Differences(extension.differences, tuple(names), bool(extension.replicas))
 
 
-def _project(loaded: LoadedConfig) -> str:
-    """What Compose calls this environment."""
+def project_of(loaded: LoadedConfig) -> str:
+    """What Compose calls this environment, and stores of backups call its folder."""
     name, environment = loaded.config.name, loaded.environment
     return name if environment == loaded.config.target else project_name(name, environment)
 
@@ -352,7 +352,7 @@ def platform_values(loaded: LoadedConfig, extension: AppExtension) -> Mapping[st
     return {
         "DEPLOYMENT_NAME": config.name,
         # Compose itself gives it a value.
-        "COMPOSE_PROJECT_NAME": _project(loaded),
+        "COMPOSE_PROJECT_NAME": project_of(loaded),
         "ENVIRONMENT": loaded.environment,
         "DOMAIN": config.domain.name,
         "BASE_URL": url,
@@ -361,5 +361,5 @@ def platform_values(loaded: LoadedConfig, extension: AppExtension) -> Mapping[st
         "IMAGE_TAG": config.images.tag,
         "TLS_MODE": config.tls.mode,
         "HTTPS": "false" if config.tls.mode == "off" else "true",
-        **cluster_platform.values(loaded, extension, _project(loaded)),
+        **cluster_platform.values(loaded, extension, project_of(loaded)),
     }
