@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from moorage.cli.context import Context
-from moorage.cli.options import Yes
+from moorage.cli.options import Environment, Yes
 from moorage.errors import InputError
 from moorage.sensitive import Sensitive
 
@@ -49,8 +49,11 @@ def restore(
         bool, typer.Option("--rehearsal", help="Only to see: leave the stores to the server that writes to them.")
     ] = False,
     yes: Yes = False,
+    environment: Environment = "",
 ) -> None:
     """Bring a whole deployment back from a store and the recovery key: folder, databases, volumes, site.
+
+    With `-e` it comes up as another environment of the same moorage.yaml: a cluster's backup as a server.
 
     Exit status: 0 it runs, 1 you said no, 2 the options are wrong, else that of the reason.
     """
@@ -68,6 +71,7 @@ def restore(
         key=_key(recovery_key_file, own),
         backup=backup,
         at=at,
+        environment=environment,
         base_image=postgres_image,
         is_rehearsal=rehearsal,
     )

@@ -162,6 +162,11 @@ class SecretStore:
             raise MoorageError(f"{path} does not hold a recovery key", hint) from None
         return Sensitive(text.strip())
 
+    def keep_recovery_key(self, raw: bytes) -> None:
+        """Keep a key that is known already, where the folder has none."""
+        self._close()
+        _write_private(self.folder / RECOVERY_KEY_FILE, make_recovery_key(raw), keep_existing=True)
+
     def _close(self) -> None:
         """Take from all others what they may do with folders and files that existed before."""
         folders = (self.folder, self.values_folder.parent, self.values_folder)

@@ -13,10 +13,11 @@ from typing import Any
 from moorage.backups.moments import exact, parse_moment, shown
 from moorage.backups.plan import read_plan
 from moorage.console import Console
-from moorage.errors import MoorageError
+from moorage.errors import InputError, MoorageError
 from moorage.operations import bare_attempt
 from moorage.operations.backup_sites import server_runner
 from moorage.operations.bare_attempt import SCRATCH, Attempt
+from moorage.operations.bare_landing import carry_secrets, landing
 from moorage.operations.bare_source import Source, fetch_folder, write_private
 from moorage.operations.rendering import write_rendering
 from moorage.quantities import human_size
@@ -39,6 +40,8 @@ Confirm = Callable[[str], bool]
 class Wish:
     """What is wanted: which backup ("" for the newest good one), the moment ("" for the backup's own), for what.
 
+    `environment` is the one that it comes up as, "" for its own.
+
     A rehearsal leaves the stores to the server that writes to them, and runs nothing by schedule.
     """
 
@@ -47,6 +50,7 @@ class Wish:
     key: Sensitive
     backup: str
     at: str
+    environment: str
     base_image: str
     is_rehearsal: bool
 
@@ -83,11 +87,17 @@ def _begin(folder: Path, console: Console, wish: Wish, moment: datetime | None, 
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = Sensitive(make_recovery_key(raw_key))
     record = fetch_folder(scratch, console, source, name, key, wish.backup, wish.base_image)
+    found = landing(scratch / "deployment", record, wish.environment)
+    if found.project != name:
+        bare_attempt.refuse_existing(found.project, folder.parent, console)
+    if moment and found.environment != record["environment"]:
+        raise InputError("a moment is found by the log of the very environment", "leave out `--at` or `-e`")
     _explain(record, moment, console, is_rehearsal=wish.is_rehearsal)
-    if not confirm(f"Bring {name} up here with these data?"):
+    if not confirm(f"Bring {found.project} up here with these data?"):
         shutil.rmtree(scratch)
         return None
-    return bare_attempt.note(folder, Attempt(name, record))
+    carry_secrets(scratch / "deployment", str(record["environment"]), found.environment, key, console)
+    return bare_attempt.note(folder, Attempt(name, record, found.environment))
 
 
 def _explain(record: dict[str, Any], moment: datetime | None, console: Console, *, is_rehearsal: bool) -> None:
@@ -114,7 +124,7 @@ def _move_in(found: Path, folder: Path) -> None:
 
 def _bring_up(folder: Path, attempt: Attempt, wish: Wish, moment: datetime | None, console: Console) -> None:
     """Images, the database server, its data and the volumes, and only then the app."""
-    environment = attempt.record["environment"]
+    environment = attempt.environment or attempt.record["environment"]
     write_rendering(folder, environment, console, dry_run=False)
     place = Place(folder, environment)
     with deployment_lock(folder, environment, console) as descriptor:
@@ -126,7 +136,7 @@ def _bring_up(folder: Path, attempt: Attempt, wish: Wish, moment: datetime | Non
                 deployer.docker.compose("up", "--detach", "--no-deps", "--wait", deployer.facts.postgres_service)
         runner = server_runner(place, console)
         if attempt.phase == "filling":
-            _put_back(runner, place, attempt.record, wish.source, moment)
+            _put_back(runner, place, attempt, wish.source, moment)
             bare_attempt.advance(folder, attempt, "starting")
         if not wish.is_rehearsal:
             _take_over(runner, console)
@@ -147,13 +157,14 @@ def _tell_next(console: Console, *, is_rehearsal: bool) -> None:
     )
 
 
-def _put_back(runner: JobRunner, place: Place, record: dict[str, Any], source: Source, moment: datetime | None) -> None:
+def _put_back(runner: JobRunner, place: Place, attempt: Attempt, source: Source, moment: datetime | None) -> None:
     """From the very store that the folder came from: moorage.yaml may name it by a path of the old machine.
 
     What is replaced is empty: this machine had no volume of that name when the attempt began.
     """
+    record = attempt.record
     plan = read_plan((place.rendered / "backups" / "plan.json").read_text(encoding="utf-8"))
-    own = replace(plan, stores=(source.store_plan(record["store"]),))
+    own = replace(plan, project=attempt.project, stores=(source.store_plan(record["store"]),))
     with tempfile.TemporaryDirectory(prefix="moorage-bare-", dir=place.folder / SCRATCH) as temporary:
         write_private(Path(temporary) / "plan.json", own.as_json())
         mounts = ["--volume", f"{temporary}/plan.json:/plan/bare.json:ro"]

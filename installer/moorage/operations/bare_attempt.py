@@ -27,6 +27,8 @@ class Attempt:
 
     project: str
     record: dict[str, Any]
+    # In which environment it comes up; that of the backup where it is empty.
+    environment: str = ""
     phase: Phase = "moving"
 
 
