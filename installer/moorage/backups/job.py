@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from moorage.backups import (
@@ -29,7 +29,7 @@ from moorage.backups.drilling import drill
 from moorage.backups.failures import BackupError, Unexpected
 from moorage.backups.job_context import Job
 from moorage.backups.moments import parse_moment
-from moorage.backups.plan import read_plan
+from moorage.backups.plan import BackupPlan, read_plan
 from moorage.backups.report import Report
 from moorage.backups.taking import take
 from moorage.errors import MoorageError, places_of
@@ -46,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A night waits for the app where both want a processor; a restore is waited for.
         os.nice(_NICE)
     try:
-        job = Job(read_plan(Path(options.plan).read_text(encoding="utf-8")), report, takes_over=options.take_over)
+        plan = read_plan(Path(options.plan).read_text(encoding="utf-8"))
+        if options.project:
+            plan = _of_another(plan, options.project, options.verb)
+        job = Job(plan, report, takes_over=options.take_over)
         return _VERBS[options.verb](job, options)
     except MoorageError as error:
         report.failure(error.message, error.hint, error.exit_status)
@@ -70,6 +73,15 @@ def _unexpected(error: Exception, report: Report) -> int:
     if os.environ.get(_DEBUG):
         report.warning("\n".join(places))
     return Unexpected.exit_status
+
+
+def _of_another(plan: BackupPlan, project: str, verb: str) -> BackupPlan:
+    """The same stores, seen as another environment of the same deployment: only to read them."""
+    if verb not in _ALSO_OF_OTHERS:
+        raise BackupError(
+            f"`{verb}` is for this deployment's own backups", f"with --project: {', '.join(_ALSO_OF_OTHERS)}"
+        )
+    return replace(plan, project=project, physical=None)
 
 
 def _take(job: Job, _: argparse.Namespace) -> int:
@@ -236,6 +248,7 @@ _VERBS: dict[str, Callable[[Job, argparse.Namespace], int]] = {
 }
 
 
+_ALSO_OF_OTHERS = ("list", "prepare", "show")
 _PATIENT = ("take", "drill", "conclude", "fetch", "verify", "prune")
 _NICE = 10
 
@@ -247,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", default="/plan/plan.json")
     parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
     parser.add_argument("--store", default="")
+    parser.add_argument("--project", default="", help="read the backups of another environment")
     parser.add_argument("--into", default="")
     parser.add_argument("--database", default="")
     parser.add_argument("--at", default="", help="a moment with its zone, to go back to by the log")

@@ -79,6 +79,7 @@ def _row(store: str, backup: StoredBackup, decision: Decision) -> dict[str, Any]
         "store": store,
         "state": backup.state,
         "taken": record.taken if record else "",
+        "environment": record.environment if record else "",
         "bytes": record.bytes if record else 0,
         "added_bytes": record.added_bytes if record else 0,
         "rows": sum(rows for _, _, rows in record.databases) if record else 0,

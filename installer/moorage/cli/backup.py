@@ -125,6 +125,18 @@ def restore(
     into: Annotated[
         str, typer.Option("--into", metavar="NAME", help="Only the databases, beside what runs, under this name.")
     ] = "",
+    of: Annotated[
+        str,
+        typer.Option(
+            "--of", metavar="ENVIRONMENT", help="A backup of this environment; default the one restored into."
+        ),
+    ] = "",
+    keep_secrets: Annotated[
+        bool,
+        typer.Option(
+            "--keep-secrets", help="Go on although the app's secrets are not those of the backup's environment."
+        ),
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Put back what a restore has moved aside.")] = False,
     discard: Annotated[bool, typer.Option("--discard", help="Delete what a restore has kept aside.")] = False,
     yes: Yes = False,
@@ -133,7 +145,8 @@ def restore(
 ) -> None:
     """Bring a backup back: restored and compared beside what runs, then swapped; nothing is deleted.
 
-    With `--into` nothing is swapped: the databases stay under that name, to look into. Exit status: 0 it is done, 1 you said
+    With `--into` nothing is swapped: the databases stay under that name, to look into. With `--of` the data of another
+    environment come here, from a store that both name: from a server into a cluster, or back. Exit status: 0 it is done, 1 you said
     no, else that of the reason.
     """
     from moorage.operations import restoring
@@ -144,22 +157,19 @@ def restore(
     def confirm(question: str) -> bool:
         return own.confirm(question, yes=yes)
 
-    if undo + discard + bool(into) > 1 or (at and (undo or discard)):
+    if undo + discard + bool(into) > 1 or ((at or of) and (undo or discard)):
         raise MoorageError("`--undo`, `--discard` and a restore are three things", "one of them at a time")
+    if at and of:
+        raise MoorageError("a moment is found by the log of the very environment", "leave out `--at` or `--of`")
+    wanted = restoring.Wanted(backup, store, at, own.environment(of) if of else "", keep_secrets)
     if undo:
         raise typer.Exit(restoring.undo(own.folder, name, own.console, backup=backup, confirm=confirm))
     if discard:
         raise typer.Exit(restoring.discard(own.folder, name, own.console, backup=backup, confirm=confirm))
     if into:
-        copied = restoring.restore_copy(
-            own.folder, name, own.console, backup=backup, store=store, at=at, into=into, dry_run=dry_run
-        )
+        copied = restoring.restore_copy(own.folder, name, own.console, wanted, into=into, dry_run=dry_run)
         raise typer.Exit(copied)
-    raise typer.Exit(
-        restoring.restore(
-            own.folder, name, own.console, backup=backup, store=store, at=at, confirm=confirm, dry_run=dry_run
-        )
-    )
+    raise typer.Exit(restoring.restore(own.folder, name, own.console, wanted, confirm=confirm, dry_run=dry_run))
 
 
 @group.command()

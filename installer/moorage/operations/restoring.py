@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from moorage import flow
 from moorage.backups.moments import exact, parse_moment, shown
 from moorage.backups.records import parse_timestamp
 from moorage.backups.restore_journal import half_way_words
@@ -14,6 +16,7 @@ from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backup_sites import BackupSite, open_site
 from moorage.operations.exchanging import restores_of
+from moorage.operations.moving import refuse_other_secrets
 from moorage.quantities import human_size
 from moorage.targets.compose.exchange_mark import Exchange
 from moorage.targets.job_voice import BACKUP, RESTORE
@@ -22,18 +25,34 @@ from moorage.words import plural
 Confirm = Callable[[str], bool]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What shall be restored: which backup ("" for the newest good one), from which store, or the moment `at`.
+
+    `of` is another environment of the deployment, whose backup it is; with `keep_secrets` it may have other secrets.
+    """
+
+    backup: str = ""
+    store: str = ""
+    at: str = ""
+    of: str = ""
+    keep_secrets: bool = False
+
+    def moment(self) -> datetime | None:
+        """What `at` says."""
+        return parse_moment(self.at, datetime.now(timezone.utc)) if self.at else None
+
+
 def restore(
     folder: Path,
     environment: str,
     console: Console,
+    wanted: Wanted,
     *,
-    backup: str,
-    store: str,
-    at: str,
     confirm: Confirm,
     dry_run: bool,
 ) -> int:
-    """Bring a backup (the newest good one for an empty name) or a point in time back; gives the exit status.
+    """Bring a backup or a point in time back; gives the exit status.
 
     The app runs on until everything is restored beside it and compared; then it stops, the two change places, and it
     starts again. One that was cut off there is gone on with. Raises MoorageError with the reason; what ran before runs
@@ -42,15 +61,21 @@ def restore(
     site = open_site(folder, environment, console)
     half_way = _half_way(site)
     if half_way is not None:
-        return _go_on(site, console, half_way, backup, at, confirm, dry_run=dry_run)
-    moment = parse_moment(at, datetime.now(timezone.utc)) if at else None
-    chosen = _chosen(site, backup, store, moment)
+        return _go_on(site, console, half_way, wanted, confirm, dry_run=dry_run)
+    moment = wanted.moment()
+    chosen = _chosen(site, wanted, moment, folder)
     _explain(chosen, moment, console)
+    origin = chosen["environment"]
+    if origin != environment:
+        console.detail(f"it was made in the environment {origin}; what runs in {environment} gets its data")
+        if not wanted.keep_secrets:
+            refuse_other_secrets(folder, origin, environment)
     console.detail("what was written since then is moved aside with what is there now, not deleted")
     if dry_run or not confirm(f"Put {chosen['id']} in the place of what is there now?"):
         return 0 if dry_run else 1
     with site.alone():
-        arguments = [chosen["id"], "--store", chosen["store"], *(["--at", exact(moment)] if moment else [])]
+        arguments = [chosen["id"], "--store", chosen["store"], *_project(folder, wanted)]
+        arguments += ["--at", exact(moment)] if moment else []
         console.action("restoring beside what runs; the app serves on")
         prepared = site.run(RESTORE, ["prepare", *arguments])
         prepared.raise_for_status()
@@ -59,25 +84,28 @@ def restore(
     what = f"the database of {shown(moment)} and the files of {chosen['id']} are" if moment else f"{chosen['id']} is"
     console.success(f"{what} in place; what was there before is kept")
     tell_ways(console, identifier)
+    if origin != environment:
+        console.detail(
+            f"→ if {environment} goes on in the place of {origin}: `moorage backup run --take-over -e {environment}`, "
+            f"and end {origin}"
+        )
     return 0
 
 
-def restore_copy(
-    folder: Path, environment: str, console: Console, *, backup: str, store: str, at: str, into: str, dry_run: bool
-) -> int:
+def restore_copy(folder: Path, environment: str, console: Console, wanted: Wanted, *, into: str, dry_run: bool) -> int:
     """Restore the databases of a backup, or of a moment, under the name `into`, and leave them there to look into.
 
     What runs is not touched, so nobody is asked. Gives the exit status; raises MoorageError with the reason.
     """
     site = open_site(folder, environment, console)
     site.refuse_half_exchanged()
-    moment = parse_moment(at, datetime.now(timezone.utc)) if at else None
-    chosen = _chosen(site, backup, store, moment)
+    moment = wanted.moment()
+    chosen = _chosen(site, wanted, moment, folder)
     _explain(chosen, moment, console)
     if dry_run:
         return 0
     with site.alone():
-        arguments = [chosen["id"], "--store", chosen["store"], "--into", into]
+        arguments = [chosen["id"], "--store", chosen["store"], "--into", into, *_project(folder, wanted)]
         prepared = site.run(RESTORE, ["prepare", *arguments, *(["--at", exact(moment)] if moment else [])])
         prepared.raise_for_status()
     names = (
@@ -104,15 +132,14 @@ def _go_on(
     site: BackupSite,
     console: Console,
     found: Exchange,
-    backup: str,
-    at: str,
+    wanted: Wanted,
     confirm: Confirm,
     *,
     dry_run: bool,
 ) -> int:
     """Finish an exchange, before anything else is restored. Raises MoorageError when another one was asked for."""
     of_backup = {item["id"]: item["backup"] for item in restores_of(site)}.get(found.id, "")
-    if found.verb == "undo" or at or backup not in ("", found.id, of_backup):
+    if found.verb == "undo" or wanted.at or wanted.backup not in ("", found.id, of_backup):
         raise MoorageError(*half_way_words(found.id, is_undo=found.verb == "undo"))
     console.action(f"the restore {found.id} of {of_backup or 'a backup'} was cut off while old and new changed places")
     if dry_run or not confirm("Go on with it?"):
@@ -179,18 +206,31 @@ def show_restores(folder: Path, environment: str, console: Console) -> int:
     return 1 if any(item["phase"] in ("exchanging", "undoing") for item in known) else 0
 
 
-def _chosen(site: BackupSite, backup: str, store: str, moment: datetime | None) -> dict[str, Any]:
+def _project(folder: Path, wanted: Wanted) -> list[str]:
+    """Whose folder of the store the job looks into, where that is not its own."""
+    return ["--project", flow.project_of(folder, wanted.of)] if wanted.of else []
+
+
+def _chosen(site: BackupSite, wanted: Wanted, moment: datetime | None, folder: Path) -> dict[str, Any]:
     """The named backup, or the newest good one, or that whose time is nearest to the moment.
 
     Raises MoorageError when there is none or it is not good.
     """
-    listed = site.run(BACKUP, ["list"])
+    backup, store = wanted.backup, wanted.store
+    listed = site.run(BACKUP, ["list", *_project(folder, wanted)])
     listed.raise_for_status()
-    rows: Sequence[dict[str, Any]] = [row for row in listed.data if not store or row["store"] == store]
+    rows: Sequence[dict[str, Any]] = [
+        row
+        for row in listed.data
+        if store in ("", row["store"]) and wanted.of in ("", row.get("environment", wanted.of))
+    ]
     found = [row for row in rows if row.get("id") == backup] if backup else _good(rows)
     if not found:
         silent = [f"store {row['store']}: {row['error']}" for row in rows if "error" in row]
         what = f"no store has a backup {backup}" if backup else "no store has a good backup"
+        if wanted.of:
+            hint = f"both environments must name the same bucket under `backups.stores`; `moorage backup list -e {wanted.of}`"
+            raise MoorageError("; ".join([f"{what} of {wanted.of}", *silent]), hint)
         raise MoorageError("; ".join([what, *silent]), "`moorage backup list` shows what there is")
     good = _good(found)
     if not good:
