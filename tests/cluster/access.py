@@ -36,21 +36,23 @@ class Access:
         """Tell whether containers really run there; otherwise its nodes only report."""
         return bool(self.container) or self.is_foreign
 
-    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+    def kubectl(self, *arguments: str, stdin: str = "", seconds: float = LIMIT_SECONDS) -> str:
         """Run kubectl and return its stdout; raise with what it said when it fails."""
-        done = self.try_kubectl(*arguments, stdin=stdin)
+        done = self.try_kubectl(*arguments, stdin=stdin, seconds=seconds)
         if done.returncode:
             raise RigError(f"`kubectl {' '.join(arguments)}` failed:\n{last_lines(done.stdout + done.stderr)}")
         return done.stdout
 
-    def try_kubectl(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def try_kubectl(
+        self, *arguments: str, stdin: str = "", seconds: float = LIMIT_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """Run kubectl and return how it ended, for a test that expects a refusal."""
         return subprocess.run(
             [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments],
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=LIMIT_SECONDS,
+            timeout=seconds,
             check=False,
         )
 

@@ -33,13 +33,16 @@ esac
 
 
 class NodeSite:
-    """One deployment folder and the namespace of the same name, `acme` unless the settings say another."""
+    """One deployment folder, and the namespace of its environment."""
 
-    def __init__(self, folder: Path, cluster: Access, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, cluster: Access, namespace: str = "acme", environment: str = ENVIRONMENT, **settings: Any
+    ) -> None:
         self.folder = folder
         self.cluster = cluster
+        self.namespace = namespace
+        self.environment = environment
         self.settings = settings
-        self.name = str(settings.get("name", "acme"))
         self.programs = folder.parent / "programs"
         self.programs.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,33 +68,41 @@ class NodeSite:
         """The one environment, with more settings of its cluster."""
         context = yaml.safe_load(self.cluster.kubeconfig.read_text())["current-context"]
         cluster = {"context": context, "kubeconfig": str(self.cluster.kubeconfig), "storage_class": "standard"}
-        return {ENVIRONMENT: {"domain": HOST, "kubernetes": {**cluster, **more}}}
+        kubernetes = {**cluster, "namespace": self.namespace, **more}
+        own = {"target": "minikube", "domain": HOST, "tls": {"mode": "off"}, "kubernetes": kubernetes}
+        return {self.environment: own}
 
-    def run(self, *words: str, environment: str = ENVIRONMENT) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run the program to its end. The kubeconfig of the configuration is used, not one of the environment."""
         path = f"{self.programs}:{self.cluster.kubectl_program.parent}:{os.environ['PATH']}"
         return subprocess.run(
-            [sys.executable, "-m", "moorage", "-C", str(self.folder), *words, "-e", environment],
+            [sys.executable, "-m", "moorage", "-C", str(self.folder), *words, "-e", self.environment],
             capture_output=True,
             text=True,
             env={**os.environ, "PATH": path, "KUBECONFIG": "/nowhere"},
             timeout=LIMIT_SECONDS,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
         )
 
-    def must(self, *words: str, environment: str = ENVIRONMENT) -> str:
+    def must(self, *words: str, stdin: str = "") -> str:
         """Run it; it must end well. Gives both of its outputs."""
-        done = self.run(*words, environment=environment)
+        done = self.run(*words, stdin=stdin)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def kubectl(self, *words: str) -> str:
         """Ask the namespace."""
-        return self.cluster.kubectl("-n", self.name, *words)
+        return self.cluster.kubectl("-n", self.namespace, *words, seconds=LIMIT_SECONDS)
+
+    def night(self, name: str) -> str:
+        """A night of the CronJob, begun by hand as a Job of that name; it must end well. Gives what it said."""
+        self.kubectl("create", "job", "--from=cronjob/backup", name)
+        self.kubectl("wait", "--for=condition=Complete", f"--timeout={LIMIT_SECONDS}s", f"job/{name}")
+        return self.kubectl("logs", f"job/{name}")
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request through the proxy's own port of the node; a JSON answer as data."""
-        connection = http.client.HTTPConnection(self.node, self._port(), timeout=30)
+        connection = http.client.HTTPConnection(self._node(), self._port(), timeout=30)
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, path, text, {"Host": HOST, "Content-Type": "application/json"})
@@ -101,11 +112,6 @@ class NodeSite:
             return answer.status, json.loads(content) if is_json else content.decode()
         finally:
             connection.close()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where this machine reaches the proxy: a node and its port."""
-        return self.node, self._port()
 
     def titles(self) -> list[str]:
         """The notes, oldest first."""
@@ -122,7 +128,7 @@ class NodeSite:
         """Requests one after the other, from four visitors; how they were answered, by status or error."""
         answers: Counter[str] = Counter()
         is_over = threading.Event()
-        node, port = self.node, self._port()
+        node, port = self._node(), self._port()
 
         def visit() -> None:
             while not is_over.is_set():
@@ -148,9 +154,7 @@ class NodeSite:
             for visitor in visitors:
                 visitor.join()
 
-    @property
-    def node(self) -> str:
-        """The address of the node."""
+    def _node(self) -> str:
         path = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
         return self.cluster.kubectl("get", "nodes", "-o", path)
 

@@ -36,7 +36,7 @@ def site(node_cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """The app that creates, up and running."""
     node_cluster.load_images(["traefik:v3.7.15", created.IMAGE])
     folder = tmp_path_factory.mktemp("site") / NAME
-    found = NodeSite(folder, node_cluster, name=NAME, app="compose.yaml", backups={"enabled": False})
+    found = NodeSite(folder, node_cluster, NAME, name=NAME, app="compose.yaml", backups={"enabled": False})
     (folder / "compose.yaml").write_text(yaml.safe_dump(APP, sort_keys=False))
     found.must("up")
     yield found

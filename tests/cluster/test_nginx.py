@@ -54,7 +54,7 @@ def site(node_cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Where the controller answers for an app that is rendered for ingress-nginx."""
     node_cluster.load_images(["traefik:v3.7.15", created.IMAGE])
     folder = tmp_path_factory.mktemp("site") / NAME
-    found = NodeSite(folder, node_cluster, name=NAME, app="compose.yaml", backups={"enabled": False})
+    found = NodeSite(folder, node_cluster, NAME, name=NAME, app="compose.yaml", backups={"enabled": False})
     found.settings["environments"] = found.environments(ingress="nginx")
     found.write()
     (folder / "compose.yaml").write_text(yaml.safe_dump(APP, sort_keys=False))
