@@ -8,6 +8,7 @@ import os
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,12 +19,23 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TIMEOUT_SECONDS = 30
 _TRIES = 8
 _TRY_SECONDS = 2.0
-# The cluster is busy, or its interface is just being replaced.
-_LATER = (429, 500, 502, 503, 504)
+# The cluster is busy, its interface is just being replaced, or a token ended while its successor is on the way.
+_LATER = (401, 429, 500, 502, 503, 504)
+_GONE = 404
+_THERE_ALREADY = 409
 
 
 class ClusterRefused(MoorageError):
     """The cluster's interface answers with a refusal, or not at all."""
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a Job ended: well or not, why in the cluster's words, and whether somebody else than its program ended it."""
+
+    is_good: bool
+    reason: str
+    is_from_outside: bool = False
 
 
 class ClusterInterface:
@@ -45,25 +57,55 @@ class ClusterInterface:
         host = os.environ["KUBERNETES_SERVICE_HOST"]
         return cls(host, int(os.environ.get("KUBERNETES_SERVICE_PORT_HTTPS", "443")), namespace, account, context)
 
-    def create_job(self, job: Mapping[str, Any]) -> str:
-        """Make a Job; gives its name. Raises ClusterRefused."""
-        made = self._json("POST", f"/apis/batch/v1/namespaces/{self.namespace}/jobs", job, tries=1)
-        return str(made["metadata"]["name"])
+    def create_job(self, job: Mapping[str, Any]) -> None:
+        """Make a Job. Its name is nobody else's, so that one that is there was made by a try whose answer was lost.
 
-    def delete_job(self, name: str) -> None:
-        """End a Job and its pod."""
-        self._json("DELETE", f"{self._jobs()}/{quote(name)}", {"propagationPolicy": "Background"})
+        Raises ClusterRefused.
+        """
+        status, body = self._answer("POST", self._jobs(), job, _TRIES)
+        if status != _THERE_ALREADY:
+            self._refuse(status, body, "POST", self._jobs())
 
-    def job_end(self, name: str) -> str | None:
-        """How a Job ended, in the cluster's words; None while it runs."""
-        status = self._json("GET", f"{self._jobs()}/{quote(name)}").get("status", {})
-        for condition in status.get("conditions", []):
+    def delete_job(self, name: str, limit_seconds: float) -> None:
+        """End a Job, and wait for the end of its pod: as long as that lives it has the lock and the disks."""
+        path = f"{self._jobs()}/{quote(name)}"
+        status, body = self._answer("DELETE", path, {"propagationPolicy": "Background"}, _TRIES)
+        if status != _GONE:
+            self._refuse(status, body, "DELETE", path)
+        end = time.monotonic() + limit_seconds
+        while self._pods(name) and time.monotonic() < end:
+            time.sleep(_TRY_SECONDS / 2)
+
+    def job_end(self, name: str) -> JobEnd | None:
+        """How a Job ended; None while it runs."""
+        path = f"{self._jobs()}/{quote(name)}"
+        code, body = self._answer("GET", path, None, _TRIES)
+        if code == _GONE:
+            return JobEnd(is_good=False, reason="somebody deleted it", is_from_outside=True)
+        self._refuse(code, body, "GET", path)
+        for condition in json.loads(body).get("status", {}).get("conditions", []):
             if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-                return str(condition.get("message") or condition.get("reason") or condition["type"])
+                return self._ended(name, condition)
         return None
 
+    def _ended(self, name: str, condition: Mapping[str, Any]) -> JobEnd:
+        reason = str(condition.get("reason") or condition["type"])
+        why = self._why(name)
+        is_late = reason == "DeadlineExceeded"
+        return JobEnd(
+            condition["type"] == "Complete", why or str(condition.get("message") or reason), bool(why) or is_late
+        )
+
+    def _why(self, job: str) -> str:
+        """Why its pod was ended from outside, a node that ran out of room for instance; empty when it was not."""
+        for pod in self._pods(job):
+            status = pod.get("status", {})
+            if status.get("reason"):
+                return ": ".join(text for text in (status["reason"], status.get("message", "")) if text)
+        return ""
+
     def exit_status(self, name: str) -> int | None:
-        """The exit status of a Job's one container; None when it never ran."""
+        """The exit status of a Job's one container; None when it never ran, or nobody knows any more."""
         for pod in self._pods(name):
             for container in pod.get("status", {}).get("containerStatuses", []):
                 ended = container.get("state", {}).get("terminated")
@@ -84,17 +126,18 @@ class ClusterInterface:
         return ""
 
     def active_jobs(self, labels: str) -> list[str]:
-        """The names of Jobs with these labels that have a pod right now."""
+        """The names of Jobs with these labels that have a pod right now, the oldest first."""
         found = self._json("GET", f"{self._jobs()}?{urlencode({'labelSelector': labels})}")
-        return [
-            str(item["metadata"]["name"]) for item in found.get("items", []) if item.get("status", {}).get("active")
-        ]
+        active = [item["metadata"] for item in found.get("items", []) if item.get("status", {}).get("active")]
+        # Two of one second are in the order of their names, so that both see the same one first.
+        active.sort(key=lambda metadata: (str(metadata["creationTimestamp"]), str(metadata["name"])))
+        return [str(metadata["name"]) for metadata in active]
 
     def config_map(self, name: str) -> dict[str, str] | None:
         """The content of a ConfigMap, None when there is none."""
         path = f"/api/v1/namespaces/{self.namespace}/configmaps/{quote(name)}"
         status, body = self._answer("GET", path, None, _TRIES)
-        if status == 404:
+        if status == _GONE:
             return None
         self._refuse(status, body, "GET", path)
         return dict(json.loads(body).get("data") or {})

@@ -30,6 +30,8 @@ _STATUS_MAP = "backup-status"
 _LABEL = "app.kubernetes.io/component=backup"
 _STOPPED = 143
 _LOG_LINES = 200
+# Longer than a pod of a phase is given to end.
+_END_SECONDS = 90.0
 _DRILL = "-drill"
 
 
@@ -63,7 +65,9 @@ class Conductor:
         if begun is not None:
             self.report.failure(*half_way_words(begun.get("id", "?"), is_undo=begun.get("verb") == "undo"))
             return True
-        others = [name for name in self.cluster.active_jobs(_LABEL) if name != self.own_job]
+        active = self.cluster.active_jobs(_LABEL)
+        # Of two that begin in the same moment the first one goes on; what a night starts is younger than itself.
+        others = active[: active.index(self.own_job)] if self.own_job in active else active
         if others:
             self.report.failure("another backup job is running", f"wait for {', '.join(others)}")
         return bool(others)
@@ -93,10 +97,11 @@ class Conductor:
 
     def _run(self, verb: str, template: str) -> int:
         job = json.loads((self.templates / f"{template}.json").read_text(encoding="utf-8"))
-        job["metadata"] |= {"generateName": f"{template}-{verb}-", "ownerReferences": [self.owner]}
+        name = f"{template}-{verb}-{self.owner['uid'].partition('-')[0]}"
+        job["metadata"] |= {"name": name, "ownerReferences": [self.owner]}
         container = job["spec"]["template"]["spec"]["containers"][0]
         container["args"] = [verb, "--plan", _PLAN]
-        name = self.cluster.create_job(job)
+        self.cluster.create_job(job)
         self.report.step(f"{verb} runs as {name}")
         while not self.is_stopped:
             end = self.cluster.job_end(name)
@@ -104,14 +109,16 @@ class Conductor:
                 break
             time.sleep(_LOOK_SECONDS)
         else:
-            self.cluster.delete_job(name)
+            self.cluster.delete_job(name, _END_SECONDS)
             return _STOPPED
         status = self.cluster.exit_status(name)
         sys.stderr.write(self.cluster.log(name, _LOG_LINES))
-        if status is None:
-            # Its pod never ran: no room, no image, no disk.
-            self.report.failure(f"{verb} did not run: {end}", f"`kubectl describe job {name}` says why")
-            return BackupError.exit_status
+        if status is None or end.is_from_outside or (status == 0 and not end.is_good):
+            # No room, no image, no disk; or it was evicted, deleted, too late.
+            self.report.failure(
+                f"{verb} did not come to its own end: {end.reason}", f"`kubectl describe job {name}` says why"
+            )
+            return status or BackupError.exit_status
         return status
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:

@@ -158,6 +158,8 @@ def _cron_job(stack: Stack, cluster: Cluster, settings: BackupSettings) -> dict[
             "automountServiceAccountToken": True,
             "priorityClassName": priority_name(cluster, "jobs"),
             "restartPolicy": "Never",
+            # What was stopped is ended and written down.
+            "terminationGracePeriodSeconds": 300,
             "enableServiceLinks": False,
             "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [container],
