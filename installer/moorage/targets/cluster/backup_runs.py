@@ -7,13 +7,14 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from moorage.backups.failures import Busy
 from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.targets.cluster.client import Cluster
-from moorage.targets.cluster.failures import Unreachable
+from moorage.targets.cluster.failures import ApiError, Unreachable
 from moorage.targets.cluster.objects import Identity, Object, at
 from moorage.targets.cluster.pods import name_of, troubles
 from moorage.targets.job_voice import JobResult, Listener
@@ -26,6 +27,16 @@ _POD_OF = "batch.kubernetes.io/job-name"
 _LOOK_SECONDS = 1.0
 # A disk may have to be made, an image to be fetched.
 _START_SECONDS = 600.0
+_KEPT_SECONDS = 3600
+_THERE_ALREADY = "AlreadyExists"
+
+
+@dataclass(frozen=True)
+class _End:
+    """The exit status, and why somebody else than the program ended it."""
+
+    status: int
+    why: str = ""
 
 
 class ClusterJobRunner:
@@ -53,7 +64,7 @@ class ClusterJobRunner:
             raise MoorageError("this command needs files of this machine, which a cluster does not see")
         item = self._made(self.job.services[kind], arguments)
         self.console.command(f"kubectl -n {self.facts.namespace} create job {name_of(item)} # {' '.join(arguments)}")
-        self.cluster.create(item)
+        self._create(item)
         result = JobResult()
         try:
             self._follow(item, result)
@@ -61,6 +72,14 @@ class ClusterJobRunner:
             # Its pod goes with it, and nobody asks for its log again: the store has what it did.
             self.cluster.delete(self._identity(item))
         return result
+
+    def _create(self, item: Object) -> None:
+        try:
+            self.cluster.create(item)
+        except ApiError as error:
+            # Nobody else has its name: an earlier try made it, and only the answer was lost.
+            if error.reason != _THERE_ALREADY:
+                raise
 
     @contextlib.contextmanager
     def alone(self, patience_seconds: float = 0) -> Iterator[None]:
@@ -94,6 +113,8 @@ class ClusterJobRunner:
         item: Object = json.loads(text)
         item["metadata"]["name"] = f"{service}-{arguments[0]}-{secrets.token_hex(3)}"
         item["metadata"]["namespace"] = self.facts.namespace
+        # Where this program is killed, nobody else takes it away.
+        item["spec"]["ttlSecondsAfterFinished"] = _KEPT_SECONDS
         container = item["spec"]["template"]["spec"]["containers"][0]
         container["args"] = [*arguments, "--plan", PLAN, "--json"]
         return item
@@ -110,7 +131,9 @@ class ClusterJobRunner:
             if ended is not None:
                 # What was said between the last look and the end.
                 self._hear(pod, listener, seen)
-                result.status = ended
+                result.status = ended.status
+                if ended.why:
+                    result.failure, result.hint = f"the backup job was ended from outside: {ended.why}", ""
                 return
             self._pause(_LOOK_SECONDS)
 
@@ -128,13 +151,18 @@ class ClusterJobRunner:
                         text = trouble.text
                         if trouble.is_final:
                             end = 0
+                ended = self._ended(item)
+                if ended is not None:
+                    text, end = ended.why or text, 0
                 self._pause(_LOOK_SECONDS)
         result.status, result.failure = 1, f"the backup job could not be started: {text}"
         result.hint = f"`moorage check -e {self.facts.environment}` tells what is missing"
         return None
 
     def _hear(self, pod: str, listener: Listener, seen: int) -> int:
-        """Lines that were not heard yet, while they come; gives how many there were in all."""
+        """Lines that were not heard yet, while they come; gives how many there were in all. One that breaks off is no end."""
+        from urllib3.exceptions import HTTPError
+
         path = self.cluster.kind("v1", "Pod").address(self.facts.namespace, pod, "log")
         number = 0
         try:
@@ -143,20 +171,30 @@ class ClusterJobRunner:
                 number += 1
                 if number > seen:
                     listener.hear(line)
-        except Unreachable:
+        except (Unreachable, ApiError, HTTPError):
+            # Whether it has ended is asked apart; the log of a pod that is gone is gone.
             pass
         return max(number, seen)
 
-    def _ended(self, item: Object) -> int | None:
-        for pod in self._pods(item):
+    def _ended(self, item: Object) -> _End | None:
+        """How it ended; None while it runs. What ended it from outside stands in its pod, or in the Job itself."""
+        pods = self._pods(item)
+        for pod in pods:
+            why = ": ".join(str(text) for text in (at(pod, "status", "reason"), at(pod, "status", "message")) if text)
             for status in at(pod, "status", "containerStatuses") or ():
                 ended = at(status, "state", "terminated")
                 if ended is not None:
-                    return int(ended["exitCode"])
+                    return _End(int(ended["exitCode"]) or (1 if why else 0), why)
             if at(pod, "status", "phase") == "Failed":
-                return 1
-        if self.cluster.read(self._identity(item), "batch/v1") is None:
-            return 1
+                return _End(1, why or "the cluster gives no reason")
+        job = self.cluster.read(self._identity(item), "batch/v1")
+        if job is None:
+            return _End(1, "somebody deleted its Job")
+        for condition in at(job, "status", "conditions") or ():
+            if condition["type"] == "Failed" and condition["status"] == "True" and not pods:
+                return _End(
+                    1, str(condition.get("message") or condition.get("reason") or "the cluster gives no reason")
+                )
         return None
 
     def _pods(self, item: Object) -> list[Object]:
