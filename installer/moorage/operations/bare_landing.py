@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moorage import flow
+from moorage.config.secrets import FOLDER as SECRETS
 from moorage.config.secrets import SecretStore
 from moorage.console import Console
 from moorage.errors import InputError
@@ -40,11 +41,24 @@ def landing(fetched: Path, record: dict[str, Any], wanted: str) -> Landing:
     return Landing(chosen, flow.project_of(fetched, chosen))
 
 
+def _give_to_owner(folder: Path) -> None:
+    """Modes of files, which a cluster does not keep: a script can be run, secrets are their owner's alone."""
+    for path in sorted(folder.rglob("*")):
+        is_secret = path.relative_to(folder).parts[0] == SECRETS
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700 if is_secret else 0o755)
+        elif path.is_file() and not path.is_symlink():
+            is_program = not is_secret and path.read_bytes()[:2] == b"#!"
+            path.chmod(0o600 if is_secret else 0o755 if is_program else 0o644)
+
+
 def carry_secrets(fetched: Path, origin: str, target: str, key: Sensitive, console: Console) -> None:
     """Give the folder what its data need: the recovery key, which a cluster's backup has not, and the app's secrets.
 
     Where both environments have one, that of the data counts.
     """
+    if flow.is_for_cluster(fetched, origin):
+        _give_to_owner(fetched)
     SecretStore(fetched, target).keep_recovery_key(parse_recovery_key(key.reveal()))
     if origin == target:
         return

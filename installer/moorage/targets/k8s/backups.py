@@ -250,10 +250,17 @@ def _own_mounts(folder: Collection[str], *, is_drill: bool) -> list[_Pair]:
     else:
         found.append(_memory("runtime", "/run/moorage", "16Mi"))
         found.append(_secret("secrets", SECRETS, SECRETS_PLACE))
-        found.append(_secret("folder", FOLDER_SECRET, FOLDER_PLACE, folder))
+        found += _folder(folder)
         metrics = ({"name": "work", "mountPath": METRICS_PLACE, "subPath": "metrics"}, found[0][1])
         found.append(metrics)
     return found
+
+
+def _folder(paths: Collection[str]) -> list[_Pair]:
+    """The deployment's folder as it is: a Secret that is mounted as a whole is full of links, and so would be its backup."""
+    mount, volume = _secret("folder", FOLDER_SECRET, FOLDER_PLACE, paths)
+    tops = sorted({path.partition("/")[0] for path in paths})
+    return [({**mount, "mountPath": f"{FOLDER_PLACE}/{top}", "subPath": top}, volume) for top in tops]
 
 
 def _mounts(stack: Stack, settings: BackupSettings, *, is_restore: bool) -> list[_Pair]:
