@@ -19,6 +19,7 @@ from moorage.targets.cluster.backup_runs import ClusterJobRunner
 from moorage.targets.cluster.client import Cluster
 from moorage.targets.cluster.deploy import ClusterDeployer
 from moorage.targets.cluster.images import LocalImages
+from moorage.targets.cluster.lease import Lease
 from moorage.targets.cluster.objects import Identity, at
 from moorage.targets.cluster.place import Place, load_facts, manifests
 from moorage.targets.compose.exchange_mark import Exchange, Verb
@@ -85,7 +86,10 @@ class ClusterSite:
 
     def exchange(self, verb: Verb, identifier: str) -> None:
         """See the port. The database goes on; the proxy does too, and says meanwhile that nobody is there."""
-        with deployment_lock(self.place.folder, self.place.environment, self.console):
+        with (
+            deployment_lock(self.place.folder, self.place.environment, self.console) as lock,
+            Lease(self.cluster, self.facts, self.console, lock),
+        ):
             known = {item["id"]: item["volumes"] for item in restores_of(self.runner)}
             volumes = {self.job.claims.get(name, name) for name in known.get(identifier, [])}
             exchange.begin(self.cluster, self.facts, verb, identifier)

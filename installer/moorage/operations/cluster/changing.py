@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from moorage import flow
@@ -14,8 +15,9 @@ from moorage.operations.cluster import checking
 from moorage.operations.cluster.opening import ContextChoice, open_cluster
 from moorage.operations.cluster.planning import rendered_objects
 from moorage.operations.rendering import compare, refuse_other_version, write
-from moorage.targets.cluster import ending, images, kustomize, minikube
+from moorage.targets.cluster import ending, exchange, images, kustomize, minikube
 from moorage.targets.cluster.deploy import ClusterDeployer
+from moorage.targets.cluster.lease import Lease
 from moorage.targets.cluster.place import Place, load_facts, manifests
 from moorage.targets.k8s.facts import ClusterFacts
 from moorage.targets.lock import deployment_lock
@@ -44,7 +46,7 @@ def up(
     kustomize.program()
     for notice in for_people(deployment.stack.notices, with_minor=console.verbose):
         console.detail(f"note: {notice.subject}: {notice.text}")
-    with deployment_lock(folder, deployment.environment, console):
+    with deployment_lock(folder, deployment.environment, console) as lock, ExitStack() as held:
         # Before a secret is made: which cluster, and whether it can be spoken to.
         facts = flow.cluster_facts_of_stack(deployment.stack)
         images.refuse_unpushed(facts)
@@ -53,6 +55,8 @@ def up(
         cluster = open_cluster(facts, choice, console)
         if take_over:
             _require_name(facts, typed_name, "--take-over-volumes", "up --take-over-volumes", console)
+        lease = held.enter_context(Lease(cluster, facts, console, lock))
+        exchange.refuse(cluster, facts)
         deployment = flow.open_deployment(folder, environment, write_secrets=True)
         for warning in deployment.warnings:
             console.warning(warning)
@@ -67,7 +71,8 @@ def up(
         place = Place(folder, deployment.environment)
         made = images.LocalImages(place, deployment.source_folder, console, build=build, no_cache=no_cache)
         deployer = ClusterDeployer(place, cluster, made, console)
-        release = deployer.up(take_over=take_over)
+        # The first time there was no namespace before.
+        release = deployer.up(lease.take, take_over=take_over)
         if release is None:
             console.success(f"nothing to do: {cluster.context.name} runs what moorage.yaml says")
         else:
@@ -120,10 +125,12 @@ def rollback(
     if dry_run or not confirm(f"Go back to release {target.id}?"):
         return 0
     place = Place(folder, environment)
-    with deployment_lock(folder, environment, console):
+    with deployment_lock(folder, environment, console) as lock, ExitStack() as held:
         _refuse_what_nobody_confirmed(releases, current)
         cluster = open_cluster(load_facts(place.rendered), choice, console)
         deployer = ClusterDeployer(place, cluster, images.LocalImages(place, folder, console), console)
+        held.enter_context(Lease(cluster, deployer.facts, console, lock))
+        exchange.refuse(cluster, deployer.facts)
         deployer.go_back(target, current)
         console.success(f"release {target.id} serves {deployer.facts.base_url}")
         console.detail(
@@ -154,7 +161,7 @@ def down(folder: Path, environment: str, console: Console, choice: ContextChoice
         for name in ending.running(cluster, facts):
             console.line(f"- {name}")
         return
-    with deployment_lock(folder, environment, console):
+    with deployment_lock(folder, environment, console) as lock, Lease(cluster, facts, console, lock):
         ending.rest(cluster, facts, manifests(rendered, facts, builds), console)
     console.success(
         f"{facts.project} is down in {cluster.context.name}; disks, secrets and files stay. `moorage up` brings it back"
@@ -203,7 +210,7 @@ def uninstall(
         _require_name(facts, typed_name, "--purge", "uninstall --purge", console)
     elif not confirm(f"Uninstall {facts.project}?"):
         return 1
-    with deployment_lock(folder, environment, console):
+    with deployment_lock(folder, environment, console) as lock, Lease(cluster, facts, console, lock):
         if purge:
             ending.purge(cluster, facts, console)
             for gone_place in (folder / "releases" / environment, folder / "secrets" / environment, place.rendered):

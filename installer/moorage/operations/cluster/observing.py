@@ -11,8 +11,8 @@ from moorage.errors import MoorageError
 from moorage.operations import backup_health
 from moorage.operations.cluster import backups
 from moorage.operations.cluster.opening import ContextChoice, open_cluster
+from moorage.targets.cluster import exchange, running, site
 from moorage.targets.cluster import logs as cluster_logs
-from moorage.targets.cluster import running, site
 from moorage.targets.cluster.logs import LogOptions
 from moorage.targets.cluster.objects import Identity, Object, at
 from moorage.targets.cluster.place import Place, load_facts
@@ -178,6 +178,7 @@ def run_in_service(
     facts = load_facts(Place(folder, environment).rendered)
     _refuse_unknown(service, _known(facts))
     cluster = open_cluster(facts, choice, console)
+    exchange.refuse(cluster, facts)
     owner = next(item for item in facts.workloads if service in (item.name, *item.containers))
     found = cluster.read(Identity("apps", owner.kind, facts.namespace, owner.name))
     if found is None:

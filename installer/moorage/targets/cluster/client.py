@@ -21,8 +21,7 @@ from moorage.targets.k8s.names import FIELD_MANAGER
 _ATTEMPTS = 6
 _LONGEST_PAUSE_SECONDS = 10.0
 _ANSWER_SECONDS = 60
-_APPLY = "application/apply-patch+yaml"
-_MERGE = "application/merge-patch+json"
+_APPLY, _MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class Cluster:
         self._guard = threading.Lock()
         self._api = self.new_api()
         self._requests = _requests(self._api)
+        self.refusal: MoorageError | None = None  # set when somebody else is found to change the same
 
     def new_api(self) -> Any:
         """A client of the official library of its own. Raises MoorageError when logging in fails."""
@@ -93,6 +93,8 @@ class Cluster:
     ) -> Any:
         """One request, and the answer as plain data. Raises ApiError or Unreachable after the last attempt."""
         for number in range(1, attempts + 1):
+            if self.refusal is not None and method != "GET":
+                raise self.refusal
             try:
                 return self._once(method, path, body, query, content_type, verb or method, what or path)
             except ApiError as error:
@@ -232,10 +234,10 @@ class Cluster:
         query = [("fieldManager", FIELD_MANAGER), ("force", "true" if force else "false")]
         query += [("dryRun", "All")] if dry_run else []
         path = self.kind(item["apiVersion"], name.kind).address(name.namespace, name.name)
-        found: Object = self.request(
-            "PATCH", path, body=item, query=query, content_type=_APPLY, verb="apply", what=str(name)
+        answer: Object = self.request(
+            "PATCH", path, body=item, query=query, content_type=_APPLY, verb="apply", what=f"{name}"
         )
-        return found
+        return answer
 
     def merge(self, wanted: Identity, change: Mapping[str, Any]) -> None:
         """Change some fields of an object that is there, as ours. Raises ApiError."""

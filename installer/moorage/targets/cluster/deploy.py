@@ -5,7 +5,7 @@ Nothing is changed before the server has tried everything. When a step fails, th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
 from moorage.console import Console
@@ -49,9 +49,10 @@ class ClusterDeployer:
         """Every object of the rendered folder, Secrets included."""
         return wanted_objects(self.place.rendered, self.place.private, self.facts, images)
 
-    def up(self, *, take_over: bool = False) -> Release | None:
+    def up(self, begin: Callable[[], None] = lambda: None, *, take_over: bool = False) -> Release | None:
         """Bring the cluster to the rendered state; gives the release that serves, or None when nothing was to be done.
 
+        `begin` is called when there is something to do and the namespace is there, before anything in it is changed.
         Raises DeployError when it failed; the release before serves again, if there was one.
         """
         images = self.images.make(self.facts)
@@ -66,6 +67,7 @@ class ClusterDeployer:
         recorded = current if current is not None and self._is_what_is_rendered(current, images) else None
         if recorded is not None and self._is_settled(preview, known) and self._is_well():
             return None
+        begin()
         self.images.bring(self.facts, images)
         try:
             self._convergence().run(wanted, known, run_jobs=True)

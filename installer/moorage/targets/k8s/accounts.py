@@ -30,6 +30,7 @@ _DEPLOYED: dict[str, list[str]] = {
     "autoscaling": ["horizontalpodautoscalers"],
     "batch": ["cronjobs", "jobs"],
     "cert-manager.io": ["certificates", "issuers"],
+    "coordination.k8s.io": ["leases"],
     "networking.k8s.io": ["ingresses", "ingresses/status", "networkpolicies"],
     "policy": ["poddisruptionbudgets"],
     "rbac.authorization.k8s.io": ["rolebindings", "roles"],
