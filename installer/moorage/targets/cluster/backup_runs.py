@@ -151,9 +151,10 @@ class ClusterJobRunner:
                         text = trouble.text
                         if trouble.is_final:
                             end = 0
-                ended = self._ended(item)
-                if ended is not None:
-                    text, end = ended.why or text, 0
+                vain = self._ended_in_vain(item)
+                # One that was quick has been both begun and ended since the look at its pods.
+                if vain is not None and not self._pods(item):
+                    text, end = vain.why, 0
                 self._pause(_LOOK_SECONDS)
         result.status, result.failure = 1, f"the backup job could not be started: {text}"
         result.hint = f"`moorage check -e {self.facts.environment}` tells what is missing"
@@ -187,14 +188,17 @@ class ClusterJobRunner:
                     return _End(int(ended["exitCode"]) or (1 if why else 0), why)
             if at(pod, "status", "phase") == "Failed":
                 return _End(1, why or "the cluster gives no reason")
+        return None if pods else self._ended_in_vain(item)
+
+    def _ended_in_vain(self, item: Object) -> _End | None:
+        """A Job that was deleted, or is given up: none of its pods comes any more."""
         job = self.cluster.read(self._identity(item), "batch/v1")
         if job is None:
             return _End(1, "somebody deleted its Job")
         for condition in at(job, "status", "conditions") or ():
-            if condition["type"] == "Failed" and condition["status"] == "True" and not pods:
-                return _End(
-                    1, str(condition.get("message") or condition.get("reason") or "the cluster gives no reason")
-                )
+            if condition["type"] == "Failed" and condition["status"] == "True":
+                text = condition.get("message") or condition.get("reason") or "the cluster gives no reason"
+                return _End(1, str(text))
         return None
 
     def _pods(self, item: Object) -> list[Object]:

@@ -173,3 +173,10 @@ def test_a_night_that_is_under_way_is_kept_out_of_or_waited_for(api: FakeApi, ru
     api.answers[f"GET {JOBS}"] = [night, night, over]
     with runner.alone(600):
         assert api.answers[f"GET {JOBS}"] == [over]
+
+
+def test_one_that_is_quick_is_no_failure(api: FakeApi, runner: ClusterJobRunner) -> None:
+    pending = {"metadata": {"name": "p"}, "status": {"phase": "Pending"}}
+    api.answers[f"GET {PODS}"] = [pods(pending), pods(pod("Succeeded", 0))]
+    result = runner.run(0, ["take"])
+    assert (result.status, result.data) == (0, ["of the job"])
