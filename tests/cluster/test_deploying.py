@@ -175,6 +175,7 @@ def test_a_disk_never_shrinks_and_a_label_that_finds_pods_never_changes(site: Si
     web["metadata"] = {key: web["metadata"][key] for key in ("name", "namespace", "labels")}
     web = {key: web[key] for key in ("apiVersion", "kind", "metadata", "spec")}
     site.cluster.kubectl("apply", "--server-side", "--field-manager=moorage", "-f", "-", stdin=json.dumps(web))
+    site.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     site.settings["resources"] = {"host": {"memory": "4Gi", "cpus": 2}, "services": {"worker": {"memory": "300Mi"}}}
     site.write()
     before = site.started()

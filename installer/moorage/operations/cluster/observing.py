@@ -11,8 +11,9 @@ from moorage.errors import MoorageError
 from moorage.operations import backup_health
 from moorage.operations.cluster import backups
 from moorage.operations.cluster.opening import ContextChoice, open_cluster
-from moorage.targets.cluster import exchange, running, site
+from moorage.targets.cluster import entrance, exchange, running, site
 from moorage.targets.cluster import logs as cluster_logs
+from moorage.targets.cluster.entrance import Entrance
 from moorage.targets.cluster.logs import LogOptions
 from moorage.targets.cluster.objects import Identity, Object, at
 from moorage.targets.cluster.place import Place, load_facts
@@ -31,7 +32,8 @@ def status(folder: Path, environment: str, console: Console, choice: ContextChoi
     cluster = open_cluster(facts, choice, console)
     now = scene(cluster, facts)
     rows = [_row(now, item) for item in facts.workloads]
-    answer = site.ask(facts.base_url, facts.check_path)
+    doors = entrance.entrances(cluster, facts)
+    answer = _asked(facts, doors)
     site_is_good = 0 < answer.status < 500
     certificate, certificate_is_good = _certificate(facts)
     saved = backups.look(cluster, facts, Place(folder, environment))
@@ -47,6 +49,9 @@ def status(folder: Path, environment: str, console: Console, choice: ContextChoi
         "namespace": facts.namespace,
         "url": facts.base_url,
         "site": {"path": facts.check_path, "status": answer.status, "good": site_is_good, "text": answer.text},
+        "entrances": [
+            {"host": item.host, "port": item.port, "of": "node" if item.is_node else "load balancer"} for item in doors
+        ],
         "certificate": certificate,
         "release": current.id if current else None,
         "releases": [{"id": item.id, "time": item.time, "moorage": item.moorage} for item in releases.all()],
@@ -60,6 +65,18 @@ def status(folder: Path, environment: str, console: Console, choice: ContextChoi
         _show(report, console)
         backup_health.show(saved, console)
     return 0 if good else 1
+
+
+def _asked(facts: ClusterFacts, doors: list[Entrance]) -> site.Answer:
+    """The site by its public name; on minikube, whose names lead nowhere without a tunnel, at the node's port as well."""
+    answer = site.ask(facts.base_url, facts.check_path)
+    if answer.status or facts.minikube is None:
+        return answer
+    for door in doors:
+        found = entrance.ask(door, facts)
+        if found.is_good:
+            return site.Answer(found.status, f"at {door} only; {entrance.way_in(facts)}")
+    return answer
 
 
 def _row(now: Scene, item: WorkloadFacts) -> dict[str, Any]:
@@ -131,6 +148,8 @@ def _show(report: dict[str, Any], console: Console) -> None:
     said = f" ({asked['text']})" if asked["text"] else ""
     say = console.success if asked["good"] else console.failure
     say(f"{report['url']}{asked['path']} answers {asked['status'] or 'nothing'}{said}")
+    doors = [f"{item['host']}:{item['port']} of a {item['of']}" for item in report["entrances"]]
+    console.detail(f"visitors come in at {', '.join(doors)}" if doors else "its load balancer has no address yet")
     certificate = report["certificate"]
     if "problem" in certificate:
         console.failure(f"certificate: {certificate['problem']}")

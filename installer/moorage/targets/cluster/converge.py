@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moorage.console import Console
 from moorage.errors import DeployError
-from moorage.targets.cluster import database, inventory, waves
+from moorage.targets.cluster import database, entrance, inventory, waves
 from moorage.targets.cluster.client import Cluster
 from moorage.targets.cluster.failures import ApiError
 from moorage.targets.cluster.inventory import Inventory
@@ -70,6 +70,7 @@ class Convergence:
         self.waiting.until_ready(self._present(wanted, "Deployment"))
         kept = self._prune(before - names, with_jobs=run_jobs)
         inventory.write(self._cluster, self._facts, names | kept)
+        entrance.look_from_outside(self._cluster, self._facts, self._console)
 
     def _apply(self, wave: Sequence[Object]) -> None:
         """Kind after kind; those of one kind need nothing of each other."""

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from moorage.console import Console
 from moorage.errors import DeployError, MoorageError
 from moorage.targets import private_files
-from moorage.targets.cluster import database, inventory
+from moorage.targets.cluster import database, entrance, inventory
 from moorage.targets.cluster.client import Cluster
 from moorage.targets.cluster.converge import Convergence, EnsureDatabases
 from moorage.targets.cluster.disks import fitted
@@ -124,6 +124,8 @@ class ClusterDeployer:
     def _is_well(self) -> bool:
         """One cheap look at the workloads; tells what is wrong."""
         troubles = self._convergence().waiting.ill(self.facts.workloads)
+        outside = entrance.trouble(self.cluster, self.facts) if not troubles else ""
+        troubles = [*troubles, outside] if outside else troubles
         for text in troubles:
             self.console.warning(f"{text}; every step is gone through again")
         return not troubles
