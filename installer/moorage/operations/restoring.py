@@ -84,7 +84,7 @@ def restore(
     what = f"the database of {shown(moment)} and the files of {chosen['id']} are" if moment else f"{chosen['id']} is"
     console.success(f"{what} in place; what was there before is kept")
     tell_ways(console, identifier)
-    if origin != environment:
+    if origin != environment and _share_a_folder(folder, environment, wanted):
         console.detail(
             f"→ if {environment} goes on in the place of {origin}: `moorage backup run --take-over -e {environment}`, "
             f"and end {origin}"
@@ -204,6 +204,11 @@ def show_restores(folder: Path, environment: str, console: Console) -> int:
     if not known and not console.as_json:
         console.success("no restore keeps anything aside")
     return 1 if any(item["phase"] in ("exchanging", "undoing") for item in known) else 0
+
+
+def _share_a_folder(folder: Path, environment: str, wanted: Wanted) -> bool:
+    """Whether the nights of both would be written to the same place, which one of them has at a time."""
+    return not wanted.of or flow.project_of(folder, wanted.of) == flow.project_of(folder, environment)
 
 
 def _project(folder: Path, wanted: Wanted) -> list[str]:
