@@ -9,6 +9,7 @@ from moorage import flow
 from moorage.config.secrets import SecretStore
 from moorage.console import Console
 from moorage.errors import InputError, MoorageError
+from moorage.operations.rendering import compare
 from moorage.words import listed
 
 
@@ -35,6 +36,16 @@ def refuse_other_secrets(folder: Path, source: str, target: str) -> None:
         f"encrypted there can't be read here; nothing was changed",
         f"`moorage secrets copy --from {source} -e {target}`, `moorage up -e {target}`, then the same again; {keep}",
     )
+
+
+def refuse_unapplied(folder: Path, environment: str) -> None:
+    """Raise MoorageError where secrets were changed and what runs does not have them yet: it could not read its new data."""
+    deployment = flow.open_deployment(folder, environment, may_lack_secrets=True)
+    if compare(deployment, flow.render(deployment.stack)).private_difference:
+        raise MoorageError(
+            f"secrets of {environment} were changed since the last `moorage up`; nothing was changed",
+            f"`moorage up -e {environment}`, then the same again",
+        )
 
 
 def copy_secrets(folder: Path, source: str, target: str, console: Console, confirm: Callable[[str], bool]) -> int:

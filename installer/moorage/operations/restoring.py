@@ -16,7 +16,7 @@ from moorage.console import Console
 from moorage.errors import MoorageError
 from moorage.operations.backup_sites import BackupSite, open_site
 from moorage.operations.exchanging import restores_of
-from moorage.operations.moving import refuse_other_secrets
+from moorage.operations.moving import refuse_other_secrets, refuse_unapplied
 from moorage.quantities import human_size
 from moorage.targets.compose.exchange_mark import Exchange
 from moorage.targets.job_voice import BACKUP, RESTORE
@@ -70,6 +70,7 @@ def restore(
         console.detail(f"it was made in the environment {origin}; what runs in {environment} gets its data")
         if not wanted.keep_secrets:
             refuse_other_secrets(folder, origin, environment)
+            refuse_unapplied(folder, environment)
     console.detail("what was written since then is moved aside with what is there now, not deleted")
     if dry_run or not confirm(f"Put {chosen['id']} in the place of what is there now?"):
         return 0 if dry_run else 1

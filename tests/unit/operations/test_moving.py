@@ -14,7 +14,8 @@ from moorage.config.secrets import SecretStore
 from moorage.console import Console
 from moorage.errors import InputError, MoorageError
 from moorage.operations.bare_landing import carry_secrets, landing
-from moorage.operations.moving import copy_secrets, differing_secrets, refuse_other_secrets
+from moorage.operations.moving import copy_secrets, differing_secrets, refuse_other_secrets, refuse_unapplied
+from moorage.operations.rendering import write_rendering
 from moorage.recovery_key import make_recovery_key
 from moorage.sensitive import Sensitive
 
@@ -121,3 +122,11 @@ def test_a_server_comes_up_with_what_it_had(folder: Path) -> None:
     before = [value(folder, "compose", name) for name in OWN]
     carry_secrets(folder, "compose", "compose", Sensitive(KEY), Console(quiet=True))
     assert [value(folder, "compose", name) for name in OWN] == before
+
+
+def test_secrets_that_nobody_has_applied_yet_are_refused(folder: Path) -> None:
+    write_rendering(folder, "beta", Console(quiet=True), dry_run=False)
+    refuse_unapplied(folder, "beta")
+    copy_secrets(folder, "compose", "beta", Console(quiet=True), lambda _: True)
+    with pytest.raises(MoorageError, match="secrets of beta were changed since the last `moorage up`"):
+        refuse_unapplied(folder, "beta")
