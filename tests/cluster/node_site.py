@@ -72,16 +72,38 @@ class NodeSite:
         own = {"target": "minikube", "domain": HOST, "tls": {"mode": "off"}, "kubernetes": kubernetes}
         return {self.environment: own}
 
-    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run the program to its end. The kubeconfig of the configuration is used, not one of the environment."""
+    def command(self, *words: str) -> list[str]:
+        """The command line of the program; what follows the command's own name stands behind its environment."""
+        options = [word for word in words[:1] if word == "--json"]
+        rest = words[len(options) :]
+        depth = 2 if rest[0] in ("backup", "secrets") else 1
+        command = [sys.executable, "-m", "moorage", "-C", str(self.folder), *options, *rest[:depth]]
+        return [*command, "-e", self.environment, *rest[depth:]]
+
+    def variables(self) -> dict[str, str]:
+        """The environment that the program runs in. The kubeconfig of the configuration is used, not one of it."""
         path = f"{self.programs}:{self.cluster.kubectl_program.parent}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "KUBECONFIG": "/nowhere"}
+
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the program to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "moorage", "-C", str(self.folder), *words, "-e", self.environment],
+            self.command(*words),
             capture_output=True,
             text=True,
-            env={**os.environ, "PATH": path, "KUBECONFIG": "/nowhere"},
+            env=self.variables(),
             timeout=LIMIT_SECONDS,
             input=stdin,
+        )
+
+    def started(self, *words: str) -> subprocess.Popen[str]:
+        """The program at work, which a test may interrupt, also where it was itself begun in the background."""
+        return subprocess.Popen(
+            ["env", "--default-signal=INT", *self.command(*words)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.variables(),
         )
 
     def must(self, *words: str, stdin: str = "") -> str:

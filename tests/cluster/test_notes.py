@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from access import Access
@@ -101,3 +104,66 @@ def test_nobody_reaches_the_database_but_who_is_in_its_network(site: NodeSite) -
     }
     outside = site.cluster.try_kubectl(*stranger, f"--overrides={json.dumps(overrides)}")
     assert outside.returncode != 0, outside.stdout
+
+
+def test_a_command_has_the_streams_and_the_status_of_its_own(site: NodeSite) -> None:
+    """Nothing that it says is lost, however early; its two outputs are told apart; bytes pass as they are."""
+    script = "import sys; sys.stdout.write('early\\n'); sys.stderr.write('apart\\n'); data = sys.stdin.buffer.read(); print(len(data), sum(data)); sys.exit(7)"
+    words = site.command("run", "web", "--", "python3", "-c", script)
+    sent = bytes(range(256)) * 1000
+    done = subprocess.run(words, input=sent, capture_output=True, env=site.variables(), timeout=120, check=False)
+    assert done.returncode == 7, done.stderr
+    assert done.stdout == f"early\n{len(sent)} {sum(sent)}\n".encode()
+    assert b"apart\n" in done.stderr
+    assert runs(site) == []
+
+
+def test_an_image_without_a_shell_runs_a_command_too(site: NodeSite) -> None:
+    found = site.run("run", "traefik", "--", "traefik", "version")
+    assert found.returncode == 0, found.stderr
+    assert "3.7" in found.stdout
+
+
+def test_a_command_that_is_interrupted_leaves_nothing_behind(site: NodeSite) -> None:
+    with site.started("run", "web", "--", "sh", "-c", "echo begun; sleep 600") as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "begun\n"
+        assert len(runs(site)) == 1
+        program.send_signal(signal.SIGINT)
+        assert program.wait(60) == 130
+    assert runs(site) == []
+
+
+def test_a_log_is_followed_over_a_rollout_until_somebody_ends_it(site: NodeSite) -> None:
+    with site.started("logs", "-f", "--tail", "5", "web") as program:
+        assert program.stdout is not None
+        heard = Heard(program.stdout)
+        site.ask("GET", "/api/notes?first")
+        heard.wait_for("/api/notes?first")
+        site.kubectl("rollout", "restart", "deployment/web")
+        site.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
+        time.sleep(3)
+        site.ask("GET", "/api/notes?second")
+        heard.wait_for("/api/notes?second")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(60) == 130
+
+
+class Heard:
+    """The lines of a program as they come."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.lines: list[str] = []
+        threading.Thread(target=lambda: self.lines.extend(iter(stream.readline, "")), daemon=True).start()
+
+    def wait_for(self, text: str) -> None:
+        end = time.monotonic() + 60
+        while not any(text in line for line in self.lines):
+            assert time.monotonic() < end, self.lines
+            time.sleep(0.2)
+
+
+def runs(site: NodeSite) -> list[str]:
+    """The pods of commands that are there, but for those that are about to go."""
+    items = json.loads(site.kubectl("get", "pods", "-l", "moorage/job=run", "-o", "json"))["items"]
+    return [item["metadata"]["name"] for item in items if "deletionTimestamp" not in item["metadata"]]
