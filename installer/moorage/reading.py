@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moorage.app.adoption import adopt
+from moorage.app.components import FOLDER
 from moorage.app.compose_file import read_app, read_extension
 from moorage.app.environment import names_in_env_files
 from moorage.app.extension import AppExtension
@@ -123,6 +124,7 @@ def read_stack(
         allowed_host_paths=loaded.config.permissions.host_paths,
         allowed_privileges=loaded.config.permissions.privileged,
         adoptable=_adoptable(loaded, extension),
+        components=_component_folders(loaded, source, builtin=builtin),
     )
     app.builtin = builtin
     has_services = bool(app.services)
@@ -147,6 +149,14 @@ def read_stack(
     reading.app = app
     reading.stack = stack
     return reading
+
+
+def _component_folders(loaded: LoadedConfig, source: AppSource, *, builtin: bool) -> dict[str, Path]:
+    """Where the manifests of the components are that are switched on; a server has none."""
+    if loaded.config.target == "compose":
+        return {}
+    folder = asset("k8s", "apps", loaded.config.app) if builtin else source.folder / FOLDER
+    return {name: folder / name for name in loaded.config.kubernetes.components}
 
 
 def _follows(problem: Problem, told: list[str]) -> bool:

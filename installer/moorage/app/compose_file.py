@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moorage.app import subset
+from moorage.app.components import read_components
 from moorage.app.dependencies import check_dependencies
 from moorage.app.environment import tell_of_written_secrets
 from moorage.app.extension import AppExtension, VolumeExtension
@@ -49,11 +50,13 @@ def read_app(
     allowed_host_paths: tuple[str, ...] = (),
     allowed_privileges: tuple[str, ...] = (),
     adoptable: frozenset[str] = frozenset(),
+    components: Mapping[str, Path] | None = None,
 ) -> App:
     """The app with its variables filled in from `values`.
 
     Names in `secrets` make env file values secret; the two allowances are the operator's permissions;
-    `adoptable` are the kinds of database images that moorage may run in their place.
+    `adoptable` are the kinds of database images that moorage may run in their place; `components` are the folders of
+    the parts for clusters that are switched on.
     What is wrong and what was adapted is in the result's `problems` and `notices`.
     """
     extension, reader = read_extension(document, folder)
@@ -80,6 +83,7 @@ def read_app(
         app.services[service_name] = service
     if not app.services and not content.get("services"):
         reader.report(("services",) if "services" in content else (), "has no services")
+    app.components = read_components(reader, app, components or {}, values)
     _check_references(app, reader)
     _tell_of_profiles(app, reader)
     tell_of_written_secrets(reader, app, raw.get("services"))

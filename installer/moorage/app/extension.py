@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from moorage.app.component_extension import KubernetesComponent
 from moorage.config.kinds import Cpu, Cron, Model, Name, Port, RouteHost, RoutePath, Size, Target, Value, VariableName
 
 GENERATORS = ("hex32", "hex16", "alphanumeric48", "urlsafe32", "fernet", "password", "uuid4", "bcrypt")
@@ -121,6 +122,11 @@ class AppExtension(Model):
     )
     namespace: Name | None = Field(
         None, description="A fixed namespace on Kubernetes, for an app that names it in what it creates."
+    )
+    kubernetes_components: dict[Name, KubernetesComponent] = Field(
+        default_factory=dict,
+        description="On Kubernetes: static parts of the app that `kubernetes.components` in moorage.yaml switches on; the "
+        "manifests of each are in the folder `k8s/NAME` beside this file.",
     )
     check_path: RoutePath = Field("/", description="The path that shows from outside that the app works.")
     minimum_memory: Size | None = Field(None, description="Main memory that the host should have.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from moorage.app.component_extension import KubernetesComponent
 from moorage.app.extension import AppExtension, ServiceExtension, VolumeExtension
 from moorage.errors import Problem
 from moorage.formats import Document, KeyPath
@@ -185,6 +186,17 @@ class AppVolume:
 
 
 @dataclass(frozen=True)
+class AppComponent:
+    """A static part for clusters that is switched on: its manifests by path, its settings, and what it gives services."""
+
+    name: str
+    extension: KubernetesComponent
+    files: Mapping[str, bytes]
+    settings: Mapping[str, Text]
+    environment: Mapping[str, Mapping[str, Text | None]]
+
+
+@dataclass(frozen=True)
 class AppNetwork:
     """A network between the app's own services."""
 
@@ -212,6 +224,8 @@ class App:
     services: dict[str, AppService] = field(default_factory=dict)
     volumes: dict[str, AppVolume] = field(default_factory=dict)
     networks: dict[str, AppNetwork] = field(default_factory=dict)
+    # Only those that are switched on.
+    components: dict[str, AppComponent] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     # The keys of texts that were read as empty, because a variable has no value: told once for each variable.
     unfilled: set[str] = field(default_factory=set)

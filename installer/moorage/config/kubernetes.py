@@ -85,7 +85,12 @@ class Kubernetes(Model):
     )
     roles: dict[str, RoleArn] = Field(
         default_factory=dict,
-        description="On EKS: AWS roles by service (or `backups`), taken by its pods without any key (IRSA).",
+        description="On EKS: AWS roles by service (or `backups`, or a component), taken by its pods without any key (IRSA).",
+    )
+    components: tuple[Name, ...] = Field(
+        (),
+        description="Parts that the app brings for clusters and that are off unless they are named here "
+        "(OpenSail: `volume-hub`).",
     )
     load_balancer: LoadBalancer = LoadBalancer()
     team: Team = Team()

@@ -17,7 +17,7 @@ from moorage.config.secrets import SecretValues
 from moorage.errors import Problem
 from moorage.quantities import GIBIBYTE
 from moorage.sensitive import Sensitive
-from moorage.stack import cluster_limits, names
+from moorage.stack import cluster_limits, components, names
 from moorage.stack.budget import system_reserve
 from moorage.stack.cluster import ClusterInputs
 from moorage.stack.model import (
@@ -145,6 +145,7 @@ def build_stack(
     databases = tuple(item for item in (postgres, redis) if isinstance(item, BundledPostgres | BundledRedis))
     disks = cluster_platform.disks(loaded, databases, volumes)
     draft.problems.extend(cluster_platform.problems(loaded, app, project_of(loaded), services, disks, databases))
+    draft.problems.extend(components.problems(loaded, app, services))
     if draft.problems:
         return None, draft.problems
     draft.notices.extend(_without_effect(loaded))
@@ -189,7 +190,9 @@ def build_stack(
         volumes=volumes,
         networks=are_internal(app),
         extra_images=tuple(
-            builder.images.extra_image(service) for service in app.services.values() if service.extension.build_only
+            builder.images.extra_image(service)
+            for service in app.services.values()
+            if service.extension.build_only and service.name not in components.image_services(app)
         ),
         edge=edge,
         postgres=postgres,
@@ -211,16 +214,21 @@ def build_stack(
             need.name for need in secrets.missing if not need.optional and need.name not in app.env_file_values
         ),
         differences={
-            service.name: _differences(service) for service in app.services.values() if service.extension.differences
+            service.name: _differences(app, service)
+            for service in app.services.values()
+            if service.extension.differences
         },
+        components=components.build(loaded, app, builder.images),
         cluster=cluster_platform.build(loaded, app, project_of(loaded), volumes, databases, backups, cluster_inputs),
     )
     return stack, []
 
 
-def _differences(service: AppService) -> Differences:
+def _differences(app: App, service: AppService) -> Differences:
     extension = service.extension
-    names = sorted({name for values in extension.environment.values() for name in values})
+    given = [*extension.environment.values()]
+    given += [item.environment.get(service.name, {}) for item in app.extension.kubernetes_components.values()]
+    names = sorted({name for values in given for name in values})
     return Differences(extension.differences, tuple(names), bool(extension.replicas))
 
 

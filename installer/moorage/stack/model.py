@@ -433,6 +433,28 @@ class BackupSettings:
 
 
 @dataclass(frozen=True)
+class Component:
+    """A static part of the app in a namespace of its own, in a cluster only.
+
+    `files` are its manifests, a kustomization among them; `images` say what the image names in them are. Flows are
+    (workload of the component, service of the app, ports of who is reached). `role` is AWS', empty for none.
+    """
+
+    name: str
+    describe: str
+    namespace: str
+    pod_security: str
+    files: Mapping[str, bytes]
+    images: Mapping[str, Image]
+    settings: Mapping[str, str]
+    secret_settings: Mapping[str, Sensitive]
+    reached_by: tuple[tuple[str, str, tuple[int, ...]], ...]
+    reaches: tuple[tuple[str, str, tuple[int, ...]], ...]
+    role: str
+    keeps: str
+
+
+@dataclass(frozen=True)
 class Host:
     """The server as the configuration describes it."""
 
@@ -506,6 +528,7 @@ class Stack:
     lacking_secrets: tuple[str, ...] = ()
     # None on a single server.
     cluster: Cluster | None = None
+    components: tuple[Component, ...] = ()
 
     def service(self, name: str) -> Service:
         """The app service of that name. Raises KeyError."""

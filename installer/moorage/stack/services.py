@@ -23,7 +23,7 @@ from moorage.errors import Problem
 from moorage.formats import dotted
 from moorage.quantities import parse_duration
 from moorage.sensitive import Sensitive, Text, reveal
-from moorage.stack import budget, confinement
+from moorage.stack import budget, components, confinement
 from moorage.stack.cluster_rights import cluster_rights
 from moorage.stack.docker_access import docker_mount, how_reached
 from moorage.stack.health import health_check, probe
@@ -161,7 +161,7 @@ class ServiceBuilder:
 
     def _environment(self, service: AppService) -> tuple[dict[str, str], dict[str, Sensitive]]:
         values: dict[str, Text] = dict(service.environment)
-        for name, value in service.extension.environment.get(self.loaded.config.target, {}).items():
+        for name, value in components.variables_for(self.app, service, self.loaded.config.target):
             if value is None:
                 values.pop(name, None)
             else:

@@ -19,6 +19,7 @@ def build_file(stack: Stack) -> dict[str, Any]:
     """What `docker compose -f build.yaml build` makes; apart from the stack, because it needs the sources."""
     named = [(service.name, service.image) for service in stack.services]
     named += [(item.name.rpartition("/")[2].partition(":")[0], item.image) for item in stack.extra_images]
+    named += [(name, image) for component in stack.components for name, image in component.images.items()]
     content: dict[str, Any] = {}
     seen: set[str] = set()
     for name, image in named:

@@ -84,7 +84,7 @@ def problems(
             yield loaded.problem(
                 ("kubernetes", "volumes", name), rule, suggestion=near, hint="" if near else hint, of_key=True
             )
-    known = [service.name for service in services]
+    known = [*(service.name for service in services), *app.extension.kubernetes_components]
     for name in config.kubernetes.roles:
         if name not in (*known, BACKUPS):
             rule = f"names the service `{name}`, which the app does not have"

@@ -8,7 +8,7 @@ from moorage.stack.cluster import Cluster
 from moorage.stack.model import Stack
 from moorage.targets.k8s import names
 
-_ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
+ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 _READ = ["get", "list", "watch"]
 _EVERYTHING = ["create", "delete", "get", "list", "patch", "update", "watch"]
 _LOOKED_AT: dict[str, list[str]] = {
@@ -51,7 +51,7 @@ def service_account(stack: Stack, name: str, role: str = "") -> dict[str, Any]:
     """An identity without any right in the cluster; with `role` one of AWS stands behind it."""
     metadata: dict[str, Any] = {"name": name, "labels": names.labels(stack, name)}
     if role:
-        metadata["annotations"] = {_ROLE_ANNOTATION: role}
+        metadata["annotations"] = {ROLE_ANNOTATION: role}
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "automountServiceAccountToken": False}
 
 

@@ -67,14 +67,23 @@ def service_generators(tree: Tree, folder: str, service: Service) -> list[Genera
     return [generator for generator in found if generator is not None]
 
 
-def add_secret(private: Tree, name: str, values: Mapping[str, Sensitive | bytes], *, kind: str = "Opaque") -> None:
-    """One Secret as a file of its own, 0600, for `kubectl apply -k` of the private folder; none for no values."""
+def add_secret(
+    private: Tree, name: str, values: Mapping[str, Sensitive | bytes], *, kind: str = "Opaque", namespace: str = ""
+) -> None:
+    """One Secret as a file of its own, 0600, for `kubectl apply -k` of the private folder; none for no values.
+
+    Without a `namespace` it belongs into the app's.
+    """
     if not values:
         return
     content = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "labels": {names.LABEL_MANAGED: names.FIELD_MANAGER}},
+        "metadata": {
+            "name": name,
+            **({"namespace": namespace} if namespace else {}),
+            "labels": {names.LABEL_MANAGED: names.FIELD_MANAGER},
+        },
         "type": kind,
         "data": {key: _base64(value) for key, value in sorted(values.items())},
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from moorage.stack.cluster import Cluster
 from moorage.stack.model import BundledPostgres, BundledRedis, Image, Stack
-from moorage.targets.k8s import names
+from moorage.targets.k8s import components, names
 from moorage.targets.k8s.backups import STATUS_MAP, TEMPLATES_MAP, claim_of
 from moorage.targets.k8s.edge import NAME as TRAEFIK
 from moorage.targets.k8s.facts import ClusterBackupFacts, ClusterFacts, ClusterJobFacts, MinikubeFacts, WorkloadFacts
@@ -47,12 +47,13 @@ def facts(stack: Stack, cluster: Cluster) -> dict[str, Any]:
         jobs=tuple(_jobs(stack, cluster)),
         images=tuple(sorted(images)),
         builds=tuple(sorted(name for name, image in images.items() if image.build)),
-        needs_kinds=tuple(_needed_kinds(stack, cluster)),
+        needs_kinds=tuple(dict.fromkeys(_needed_kinds(stack, cluster))),
         postgres_superuser=stack.postgres.superuser if isinstance(stack.postgres, BundledPostgres) else "",
         minikube=_minikube(stack, cluster),
         backups=_backups(stack),
+        components=tuple(components.facts(component) for component in stack.components),
     )
-    return asdict(built)
+    return {key: value for key, value in asdict(built).items() if key != "components" or value}
 
 
 def _backups(stack: Stack) -> ClusterBackupFacts | None:
@@ -131,6 +132,9 @@ def _images(stack: Stack) -> Iterator[tuple[str, Image]]:
         yield service.image.reference, service.image
     for extra in stack.extra_images:
         yield extra.image.reference, extra.image
+    for component in stack.components:
+        for image in component.images.values():
+            yield image.reference, image
 
 
 def _needed_kinds(stack: Stack, cluster: Cluster) -> Iterator[str]:
@@ -139,3 +143,5 @@ def _needed_kinds(stack: Stack, cluster: Cluster) -> Iterator[str]:
         yield "cert-manager.io/Issuer"
     if stack.target == "eks" and cluster.snapshot_class == f"{cluster.namespace}-snapshots":
         yield "snapshot.storage.k8s.io/VolumeSnapshotClass"
+    for component in stack.components:
+        yield from components.needed_kinds(component)

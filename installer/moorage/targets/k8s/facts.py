@@ -35,6 +35,16 @@ class WorkloadFacts:
 
 
 @dataclass(frozen=True)
+class ComponentFacts:
+    """A component that is on: its own namespace, what of it stays on the nodes, its workloads."""
+
+    name: str
+    namespace: str
+    keeps: str
+    workloads: tuple[WorkloadFacts, ...]
+
+
+@dataclass(frozen=True)
 class ClusterJobFacts:
     """One job; `object_name` is that of its Job or CronJob."""
 
@@ -94,6 +104,17 @@ class ClusterFacts:
     postgres_superuser: str = ""
     minikube: MinikubeFacts | None = None
     backups: ClusterBackupFacts | None = None
+    components: tuple[ComponentFacts, ...] = ()
+
+    @property
+    def everywhere(self) -> tuple[WorkloadFacts, ...]:
+        """The workloads of the app and of its components."""
+        return (*self.workloads, *(item for component in self.components for item in component.workloads))
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The app's own, and those of its components."""
+        return (self.namespace, *(component.namespace for component in self.components))
 
     def workload(self, name: str) -> WorkloadFacts:
         """The service of that name. Raises KeyError."""
@@ -107,12 +128,23 @@ def read_facts(data: dict[str, Any]) -> ClusterFacts:
     """cluster.json back as facts. Raises KeyError or TypeError for a file of another shape."""
     known = dict(data)
     for name, kind in (("workloads", WorkloadFacts), ("jobs", ClusterJobFacts)):
-        known[name] = tuple(kind(**{key: _tupled(item) for key, item in entry.items()}) for entry in known[name])
+        known[name] = tuple(kind(**_all_tupled(entry)) for entry in known[name])
+    # Written before there were any, it has none.
+    known["components"] = tuple(
+        ComponentFacts(
+            **{**entry, "workloads": tuple(WorkloadFacts(**_all_tupled(item)) for item in entry["workloads"])}
+        )
+        for entry in known.get("components") or ()
+    )
     if known.get("minikube") is not None:
         known["minikube"] = MinikubeFacts(**{key: _tupled(item) for key, item in known["minikube"].items()})
     if known.get("backups") is not None:
         known["backups"] = ClusterBackupFacts(**{key: _tupled(item) for key, item in known["backups"].items()})
     return ClusterFacts(**{key: _tupled(item) for key, item in known.items()})
+
+
+def _all_tupled(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _tupled(item) for key, item in entry.items()}
 
 
 def _tupled(value: Any) -> Any:

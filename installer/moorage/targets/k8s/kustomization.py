@@ -32,7 +32,7 @@ def base(
         "resources": list(resources),
         "configMapGenerator": sorted(generators, key=lambda item: str(item["name"])),
         "generatorOptions": {"labels": {names.LABEL_MANAGED: names.FIELD_MANAGER}},
-        "images": [_image(name, reference) for name, reference in sorted(images.items())],
+        "images": [image(name, reference) for name, reference in sorted(images.items())],
         "patches": [{"path": path} for path in patches],
     }
 
@@ -58,7 +58,31 @@ def merge(kind: str, content: dict[str, Any]) -> dict[str, Any]:
     return {"target": {"kind": kind}, "patch": json.dumps({"kind": kind, "metadata": {"name": "every"}, **content})}
 
 
-def _image(name: str, reference: str) -> dict[str, str]:
+def where_none_is_named(namespace: str) -> dict[str, Any]:
+    """Puts what names no namespace into this one; `namespace:` itself would move everything there."""
+    transformer = {
+        "apiVersion": "builtin",
+        "kind": "NamespaceTransformer",
+        "metadata": {"name": "app", "namespace": namespace},
+        "unsetOnly": True,
+    }
+    return {"transformers": [json.dumps(transformer)]}
+
+
+def without_namespace(kind: str, name: str) -> str:
+    """A transformer, which runs after `namespace:` did: the object belongs to the whole cluster."""
+    transformer = {
+        "apiVersion": "builtin",
+        "kind": "PatchTransformer",
+        "metadata": {"name": f"without-namespace-{name}"},
+        "target": {"kind": kind, "name": name},
+        "patch": json.dumps([{"op": "remove", "path": "/metadata/namespace"}]),
+    }
+    return json.dumps(transformer)
+
+
+def image(name: str, reference: str) -> dict[str, str]:
+    """What stands for the name of an image in static files."""
     found = _IMAGE.match(reference)
     assert found is not None
     data = {"name": name, "newName": found["name"]}

@@ -20,6 +20,8 @@ LABEL_INSTANCE = "app.kubernetes.io/instance"
 LABEL_MANAGED = "app.kubernetes.io/managed-by"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_JOB = "moorage/job"
+# On everything that belongs to a component of the app, in whichever namespace.
+LABEL_COMPONENT_OF_APP = "moorage/component"
 # On pods of the backup job: which phase.
 LABEL_PHASE = "moorage/phase"
 # `moorage/network.NAME: member` on every pod that is in a network of the Compose file.
@@ -27,6 +29,8 @@ LABEL_NETWORK = "moorage/network."
 # On every pod that uses a disk of one node: they all run where the disks are.
 LABEL_DATA = "moorage/data"
 ANNOTATION_REVISION = "moorage/secrets"
+# On pods that steer what runs on the nodes: the fingerprint of that.
+ANNOTATION_COMPONENT = "moorage/component-revision"
 FIELD_MANAGER = "moorage"
 # Before the names of images in the static files: an app may run a `postgres` of its own.
 PLACEHOLDER = "platform-"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from moorage.formats import dump_yaml
@@ -32,19 +33,22 @@ ON_STABLE_NODES: dict[str, Any] = {
 _LABEL_ENVIRONMENT = "moorage/environment"
 
 
-def add_overlays(stack: Stack, cluster: Cluster, public: Tree) -> None:
-    """The overlay of this environment; on EKS above `aws-base`, which any further one may stand on."""
+def add_overlays(stack: Stack, cluster: Cluster, public: Tree, components: Sequence[str] = ()) -> None:
+    """The overlay of this environment; on EKS above `aws-base`, which any further one may stand on.
+
+    `components` are folders that stand beside the base: what an overlay does to the app is not for them.
+    """
     below = "../../base"
     if stack.target == "eks":
         _add(public, AWS_BASE, kustomization.overlay([below, "storage.yaml"], _aws(stack, cluster)))
         storage = "---\n".join(dump_yaml(item) for item in _storage(stack, cluster))
         public.add(f"{names.OVERLAYS}/{AWS_BASE}/storage.yaml", f"# {_HEADER}\n{storage}")
         below = f"../{AWS_BASE}"
-    patches = _minikube(cluster) if stack.target == "minikube" else []
+    patches = _minikube(stack, cluster) if stack.target == "minikube" else []
     _add(
         public,
         cluster.overlay,
-        kustomization.overlay([below], patches, {_LABEL_ENVIRONMENT: stack.environment}),
+        kustomization.overlay([below, *components], patches, {_LABEL_ENVIRONMENT: stack.environment}),
     )
 
 
@@ -52,8 +56,12 @@ def _add(public: Tree, name: str, content: dict[str, Any]) -> None:
     public.add(f"{names.OVERLAYS}/{name}/kustomization.yaml", dump_yaml(content, _HEADER))
 
 
-def _minikube(cluster: Cluster) -> list[dict[str, Any]]:
-    return [operation("PersistentVolumeClaim", "/spec/storageClassName", cluster.storage_class)]
+def _minikube(stack: Stack, cluster: Cluster) -> list[dict[str, Any]]:
+    patch = operation("PersistentVolumeClaim", "/spec/storageClassName", cluster.storage_class)
+    if stack.components:
+        # A component's own disks say themselves of which class they are.
+        patch["target"]["labelSelector"] = f"!{names.LABEL_COMPONENT_OF_APP}"
+    return [patch]
 
 
 def _aws(stack: Stack, cluster: Cluster) -> list[dict[str, Any]]:
@@ -123,7 +131,7 @@ def _is_the_class(pair: Pair) -> bool:
 
 _AWS = ("minikube", "eks")
 _STABLE = "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution.0."
-_KEPT_OFF_SPOT = {
+KEPT_OFF_SPOT = {
     f"{_STABLE}preference.matchExpressions.0.key": "moorage/stable",
     f"{_STABLE}preference.matchExpressions.0.operator": "Exists",
     f"{_STABLE}weight": "100",
@@ -137,7 +145,7 @@ DIFFERENCES = (
         "pod of *",
         "*",
         "AWS takes cheap nodes back at any time; what must stay is kept off them.",
-        adding(_KEPT_OFF_SPOT),
+        adding(KEPT_OFF_SPOT),
         _AWS,
     ),
     Allowed(

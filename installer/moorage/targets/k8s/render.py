@@ -19,6 +19,7 @@ from moorage.targets.k8s import (
     bounds,
     certificates,
     claims,
+    components,
     configuration,
     fact_sheet,
     filling,
@@ -69,7 +70,7 @@ def render(stack: Stack, cluster: Cluster) -> Rendering:
     images = {f"{names.PLACEHOLDER}{part.name}": part.image for part in parts}
     content = kustomization.base(stack, cluster, resources, generators, images, patches)
     public.add(f"{names.BASE}/kustomization.yaml", dump_yaml(content, _HEADER))
-    overlays.add_overlays(stack, cluster, public)
+    overlays.add_overlays(stack, cluster, public, components.add_components(stack, cluster.namespace, public, private))
     nodes.add_node_files(stack, public)
     builds = build_file(stack)
     if builds["services"]:
@@ -100,6 +101,7 @@ def _objects(stack: Stack, cluster: Cluster, parts: list[Part]) -> dict[str, lis
             *network.services(stack),
             *(item for part in parts for item in part.objects),
             *network.policies(stack, cluster),
+            *components.app_policies(stack),
         ],
         "routes": [*ingress.ingresses(stack, cluster), *certificates.objects(stack, cluster)],
         "jobs": jobs.objects(stack, cluster),
@@ -132,6 +134,8 @@ def _readme_view(stack: Stack, cluster: Cluster, facts: dict[str, Any]) -> dict[
         "environment": stack.environment,
         "target_words": "minikube" if stack.target == "minikube" else "EKS",
         "namespace": cluster.namespace,
+        "namespaces": [cluster.namespace, *(component.namespace for component in stack.components)],
+        "components": [component.name for component in stack.components],
         "context": cluster.context or "CONTEXT",
         "overlay": cluster.overlay,
         "needs_kinds": ", ".join(facts["needs_kinds"]),
@@ -144,7 +148,11 @@ def _readme_view(stack: Stack, cluster: Cluster, facts: dict[str, Any]) -> dict[
 def _add_private(stack: Stack, cluster: Cluster, private: Tree) -> None:
     """`kubectl apply -k` of the private folder makes the Secrets, once the namespace is there."""
     labels = {names.LABEL_INSTANCE: stack.project}
-    content = {**kustomization.overlay(sorted(private.files), (), labels), "namespace": cluster.namespace}
+    content = kustomization.overlay(sorted(private.files), (), labels)
+    # Secrets of components say themselves where they belong.
+    content |= (
+        kustomization.where_none_is_named(cluster.namespace) if stack.components else {"namespace": cluster.namespace}
+    )
     private.add("kustomization.yaml", dump_yaml(content, "Written by moorage. Beside it: secrets."), 0o600)
 
 
