@@ -191,7 +191,9 @@ def uninstall(
     cluster = open_cluster(facts, choice, console)
     disks = ending.disks(cluster, facts)
     gone = [f"everything that moorage applied in {facts.namespace} of {cluster.context.name}"]
-    kept = [f"the namespace {facts.namespace}", *(f"the disk {name}" for name in disks), "secrets here", "moorage.yaml"]
+    on_nodes = [component.keeps for component in facts.components if component.keeps]
+    kept = [*(f"the namespace {name}" for name in facts.namespaces), *(f"the disk {name}" for name in disks)]
+    kept += ["secrets here", "moorage.yaml", *on_nodes]
     if purge:
         gone = [f"the namespace {facts.namespace} of {cluster.context.name} with all in it"]
         gone += [f"the disk {name}" for name in disks]
@@ -200,6 +202,7 @@ def uninstall(
         kept = [
             "moorage.yaml",
             "volumes that a storage class retains",
+            *on_nodes,
             "the recovery key: backups can't be read without it",
         ]
     console.action(f"removing: {', '.join(gone)}")
@@ -216,7 +219,7 @@ def uninstall(
             for gone_place in (folder / "releases" / environment, folder / "secrets" / environment, place.rendered):
                 shutil.rmtree(gone_place, ignore_errors=True)
         else:
-            ending.remove(cluster, facts)
+            ending.remove(cluster, facts, console)
     console.success(
         f"{facts.project} is uninstalled" + ("" if purge else "; `moorage up` brings it back with its data")
     )

@@ -31,7 +31,7 @@ def status(folder: Path, environment: str, console: Console, choice: ContextChoi
     facts = load_facts(Place(folder, environment).rendered)
     cluster = open_cluster(facts, choice, console)
     now = scene(cluster, facts)
-    rows = [_row(now, item) for item in facts.workloads]
+    rows = [_row(now, item) for item in facts.everywhere]
     doors = entrance.entrances(cluster, facts)
     answer = _asked(facts, doors)
     site_is_good = 0 < answer.status < 500

@@ -151,8 +151,10 @@ def _show(
     if found.preview is not None:
         for change in found.preview.changes:
             console.line(_line(change))
-        if not found.preview.namespace_exists:
-            console.line("  (the namespace does not exist yet: the server could not try what goes into it)")
+        for namespace in found.preview.missing_namespaces:
+            console.line(
+                f"  (the namespace {namespace} does not exist yet: the server could not try what goes into it)"
+            )
         for name in found.jobs:
             console.line(f"+ job {name} runs before the rollout")
         console.line(f"pods are replaced: {', '.join(found.rolls) or 'none'}")

@@ -256,9 +256,11 @@ class Cluster:
         )
         return found
 
-    def delete(self, wanted: Identity, *, seconds: int | None = None, uid: str = "") -> bool:
-        """Delete an object and what follows from it; gives whether it was there. With `uid` only that very one."""
-        options: dict[str, Any] = {"propagationPolicy": "Background"}
+    def delete(
+        self, wanted: Identity, *, seconds: int | None = None, uid: str = "", waits_for_pods: bool = False
+    ) -> bool:
+        """Delete an object, with `uid` only that very one, and its pods, which it may wait for; gives whether it was there."""
+        options: dict[str, Any] = {"propagationPolicy": "Foreground" if waits_for_pods else "Background"}
         if seconds is not None:
             options["gracePeriodSeconds"] = seconds
         if uid:

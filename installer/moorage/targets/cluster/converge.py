@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moorage.console import Console
 from moorage.errors import DeployError
-from moorage.targets.cluster import database, entrance, inventory, waves
+from moorage.targets.cluster import database, drivers, entrance, inventory, waves
 from moorage.targets.cluster.client import Cluster
 from moorage.targets.cluster.failures import ApiError
 from moorage.targets.cluster.inventory import Inventory
@@ -65,6 +65,8 @@ class Convergence:
                     Jobs(self._cluster, self._facts, self._console).run(wave)
                 continue
             self._apply(wave)
+            if number == waves.DRIVERS:
+                self.waiting.until_ready(self._present(wave, "DaemonSet"))
             if number == waves.DATABASES:
                 self._databases(wave)
         self.waiting.until_ready(self._present(wanted, "Deployment"))
@@ -106,7 +108,7 @@ class Convergence:
 
     def _present(self, wanted: Iterable[Object], kind: str) -> list[WorkloadFacts]:
         names = {name_of(item) for item in of_kind(wanted, kind)}
-        known = [item for item in self._facts.workloads if item.kind == kind and item.name in names]
+        known = [item for item in self._facts.everywhere if item.kind == kind and item.name in names]
         # What no service stands behind is waited for as well.
         others = sorted(names - {item.name for item in known})
         return [*known, *(WorkloadFacts(name, kind, "", False, 60, (name,)) for name in others)]
@@ -114,7 +116,8 @@ class Convergence:
     def _prune(self, gone: Iterable[Identity], *, with_jobs: bool) -> set[Identity]:
         """Delete what is wanted no more; gives what stays because it holds data or was not ours to delete."""
         kept = set()
-        deleted = []
+        gone = list(gone)
+        deleted = drivers.remove_first(self._cluster, self._facts.project, gone, self._console)
         # The waves backwards: who uses something goes before it.
         for name in sorted(gone, key=lambda item: (-waves.wave_of(item.kind), item)):
             stays = inventory.is_kept(name) or (name.kind == "Job" and not with_jobs)

@@ -18,6 +18,7 @@ from moorage.targets.cluster.disks import fitted
 from moorage.targets.cluster.images import LocalImages
 from moorage.targets.cluster.objects import Object, identity, of_kind
 from moorage.targets.cluster.place import Place, files_of, load_facts, wanted_objects
+from moorage.targets.cluster.pods import name_of
 from moorage.targets.cluster.preview import Preview, look
 from moorage.targets.cluster.refusals import refuse_data_risk, refuse_other_secrets
 from moorage.targets.reasons import StepError, reason_of
@@ -81,12 +82,13 @@ class ClusterDeployer:
         return Convergence(self.cluster, self.facts, self.place.private, self.console, self._ensure_databases)
 
     def _tried(self, wanted: Sequence[Object], known: inventory.Inventory | None) -> Preview:
-        """What would change. The namespace is made when it is missing: without it the server can try nothing inside."""
+        """What would change. A namespace is made when it is missing: without it the server can try nothing inside."""
         with self.console.waiting("the cluster tries everything, and keeps nothing of it"):
             preview = look(self.cluster, self.facts, wanted, known)
-            if preview.namespace_exists:
+            if not preview.missing_namespaces:
                 return preview
-            namespaces = of_kind(wanted, "Namespace")
+            # Only these: one that was there before has data in it, and is never deleted here.
+            namespaces = [item for item in of_kind(wanted, "Namespace") if name_of(item) in preview.missing_namespaces]
             for item in namespaces:
                 self.cluster.apply(item)
             try:
@@ -123,7 +125,7 @@ class ClusterDeployer:
 
     def _is_well(self) -> bool:
         """One cheap look at the workloads; tells what is wrong."""
-        troubles = self._convergence().waiting.ill(self.facts.workloads)
+        troubles = self._convergence().waiting.ill(self.facts.everywhere)
         outside = entrance.trouble(self.cluster, self.facts) if not troubles else ""
         troubles = [*troubles, outside] if outside else troubles
         for text in troubles:

@@ -9,16 +9,17 @@ from functools import partial
 
 from moorage.console import Console
 from moorage.errors import MoorageError
-from moorage.targets.cluster import inventory, waves
+from moorage.targets.cluster import drivers, inventory, waves
 from moorage.targets.cluster.client import Cluster, MissingKind
 from moorage.targets.cluster.objects import Identity, Object, identity, instance_of, of_kind
 from moorage.targets.cluster.workloads import scene
 from moorage.targets.k8s.facts import ClusterFacts
-from moorage.targets.k8s.names import LABEL_INSTANCE
+from moorage.targets.k8s.names import LABEL_COMPONENT_OF_APP, LABEL_INSTANCE
 
 _REST_SECONDS = 300
 _LOOK_SECONDS = 1.0
 _OF_CLUSTER = {
+    "CSIDriver": "storage.k8s.io/v1",
     "ClusterRole": "rbac.authorization.k8s.io/v1",
     "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "IngressClass": "networking.k8s.io/v1",
@@ -26,6 +27,7 @@ _OF_CLUSTER = {
     "StorageClass": "storage.k8s.io/v1",
     "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1",
     "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1",
+    "VolumeSnapshotClass": "snapshot.storage.k8s.io/v1",
 }
 
 
@@ -78,11 +80,12 @@ def _until(is_done: Callable[[], bool], what: str, console: Console, pause: Call
     raise MoorageError(f"not done after {_REST_SECONDS} seconds: {what}", "`moorage status` shows what is left")
 
 
-def remove(cluster: Cluster, facts: ClusterFacts) -> list[Identity]:
+def remove(cluster: Cluster, facts: ClusterFacts, console: Console) -> list[Identity]:
     """Delete everything of ours that holds no data; gives what stays. Raises MoorageError."""
     known = inventory.read(cluster, facts)
     kept = []
     names = known.objects if known else frozenset[Identity]()
+    drivers.remove_first(cluster, facts.project, names, console)
     for name in sorted(names, key=lambda item: (-waves.wave_of(item.kind), item)):
         found = _read(cluster, name)
         if found is None:
@@ -106,6 +109,8 @@ def purge(cluster: Cluster, facts: ClusterFacts, console: Console, pause: Callab
             f"the namespace {facts.namespace} is not this deployment's; it was not deleted",
             f"it has no label {LABEL_INSTANCE}={facts.project}; `kubectl delete namespace {facts.namespace}` if you know better",
         )
+    known = inventory.read(cluster, facts)
+    drivers.remove_first(cluster, facts.project, known.objects if known else (), console, pause)
     for item in outside(cluster, facts):
         cluster.delete(identity(item), uid=item["metadata"]["uid"])
     if found is not None:
@@ -114,9 +119,20 @@ def purge(cluster: Cluster, facts: ClusterFacts, console: Console, pause: Callab
 
 
 def outside(cluster: Cluster, facts: ClusterFacts) -> list[Object]:
-    """What of ours belongs to the whole cluster, with this namespace's name at its beginning."""
-    label = f"{LABEL_INSTANCE}={facts.project}"
-    return [item for kind, version in _OF_CLUSTER.items() for item in cluster.list(version, kind, "", label)]
+    """What of ours belongs to the whole cluster, and the namespaces of components."""
+    mine = f"{LABEL_INSTANCE}={facts.project}"
+    found = [
+        item
+        for item in cluster.list("v1", "Namespace", "", f"{mine},{LABEL_COMPONENT_OF_APP}")
+        if item["metadata"]["name"] != facts.namespace
+    ]
+    for kind, version in _OF_CLUSTER.items():
+        try:
+            found += cluster.list(version, kind, "", mine)
+        except MissingKind:
+            # A cluster without snapshots has no class of them either.
+            continue
+    return found
 
 
 def disks(cluster: Cluster, facts: ClusterFacts) -> list[str]:

@@ -12,7 +12,7 @@ from moorage.errors import InputError, MoorageError
 from moorage.targets.cluster.client import Cluster
 from moorage.targets.cluster.failures import ApiError
 from moorage.targets.cluster.objects import Object, at
-from moorage.targets.cluster.pods import name_of
+from moorage.targets.cluster.pods import name_of, namespace_of
 from moorage.targets.k8s.facts import ClusterFacts
 from moorage.targets.k8s.names import LABEL_INSTANCE, LABEL_NAME
 
@@ -29,6 +29,7 @@ class Source:
     pod: str
     container: str
     prefix: str
+    namespace: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def since(text: str, now: datetime) -> tuple[str, str]:
 
 def sources(cluster: Cluster, facts: ClusterFacts, services: Sequence[str]) -> list[Source]:
     """The containers of these services, jobs and the platform, or of all; those that are still to start are left out."""
-    pods = cluster.list("v1", "Pod", facts.namespace, f"{LABEL_INSTANCE}={facts.project}")
+    mine = f"{LABEL_INSTANCE}={facts.project}"
+    pods = [pod for namespace in facts.namespaces for pod in cluster.list("v1", "Pod", namespace, mine)]
     found = [source for pod in pods for source in _of_pod(pod)]
     wanted = set(services)
     # A service that shares another's network is a container of its pod.
@@ -84,7 +86,7 @@ def _of_pod(pod: Object) -> Iterable[Source]:
     short = name_of(pod).removeprefix(f"{service}-")
     for status in started:
         name = str(status["name"])
-        yield Source(name_of(pod), name, f"{name}/{short}")
+        yield Source(name_of(pod), name, f"{name}/{short}", namespace_of(pod))
 
 
 def show(
@@ -95,15 +97,15 @@ def show(
     if not options.follow:
         width = max((len(item.prefix) for item in found), default=0)
         for item in found:
-            for line in cluster.text(_address(cluster, facts, item), options.query(item.container)).splitlines():
+            for line in cluster.text(_address(cluster, item), options.query(item.container)).splitlines():
                 on_line(f"{item.prefix.ljust(width)} | {line}")
         return len(found)
     _follow(cluster, facts, services, options, on_line)
     return len(found)
 
 
-def _address(cluster: Cluster, facts: ClusterFacts, source: Source) -> str:
-    return cluster.kind("v1", "Pod").address(facts.namespace, source.pod, "log")
+def _address(cluster: Cluster, source: Source) -> str:
+    return cluster.kind("v1", "Pod").address(source.namespace, source.pod, "log")
 
 
 def _follow(
@@ -124,14 +126,13 @@ def _follow(
                 chosen = options if not known or options.tail == "all" else LogOptions("all", options.since, True)
                 known.add(item)
                 threading.Thread(
-                    target=_pump, args=(cluster, facts, item, chosen, say, known), daemon=True, name=item.prefix
+                    target=_pump, args=(cluster, item, chosen, say, known), daemon=True, name=item.prefix
                 ).start()
         stop.wait(_LOOK_SECONDS)
 
 
 def _pump(
     cluster: Cluster,
-    facts: ClusterFacts,
     source: Source,
     options: LogOptions,
     say: Callable[[str], None],
@@ -141,7 +142,7 @@ def _pump(
 
     rest = b""
     try:
-        path = _address(cluster, facts, source)
+        path = _address(cluster, source)
         answer = cluster.raw(
             "GET", path, query=options.query(source.container), what=f"the log of {source.pod}", seconds=None
         )

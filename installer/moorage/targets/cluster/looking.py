@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from moorage.errors import MoorageError
 from moorage.quantities import human_size, parse_size
 from moorage.targets.cluster.client import Cluster
-from moorage.targets.cluster.objects import Object, at, identity, of_kind
-from moorage.targets.cluster.pods import name_of
+from moorage.targets.cluster.objects import Object, at, identity, instance_of, of_kind
+from moorage.targets.cluster.pods import is_owned_by, is_ready, name_of, namespace_of
 from moorage.targets.cluster.preview import together
+from moorage.targets.cluster.workloads import ready
 from moorage.targets.k8s.facts import ClusterFacts
-from moorage.words import listed
+from moorage.words import listed, plural
 
 _CONTROLLERS = ("calico", "cilium", "aws-network-policy-agent", "kube-router", "antrea", "kindnet", "weave-net")
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -41,6 +42,7 @@ def sights(cluster: Cluster, facts: ClusterFacts, wanted: Sequence[Object]) -> I
         ("metrics", _metrics),
         ("logs", _logs),
         ("network", _network),
+        ("drivers", _drivers),
     ):
         try:
             yield from look(cluster, facts, wanted)
@@ -228,3 +230,28 @@ def _network(cluster: Cluster, _: ClusterFacts, wanted: Sequence[Object]) -> Ite
             "nothing that is known enforces network policies: every pod may reach every other one",
             "on EKS turn on the network policy agent of the VPC CNI, on minikube start with `--cni=calico`",
         )
+
+
+def _drivers(cluster: Cluster, facts: ClusterFacts, wanted: Sequence[Object]) -> Iterator[Sight]:
+    """What is to run on every node, as far as it was ever deployed: a warning, for `up` may be what mends it."""
+    for item in of_kind(wanted, "DaemonSet"):
+        found = cluster.read(identity(item), item["apiVersion"])
+        if found is None or instance_of(found) != facts.project:
+            continue
+        name, number = name_of(item), int(at(found, "status", "desiredNumberScheduled") or 0)
+        if number and ready(found) == number:
+            yield Sight("drivers", "ok", f"{name} is up on each of {plural(number, 'node')}")
+            continue
+        where = f"-n {namespace_of(item)}"
+        yield Sight(
+            "drivers",
+            "warning",
+            f"{name} is up on {ready(found)} of {plural(number, 'node')}" + _where_not(cluster, found),
+            f"`kubectl {where} describe pods -l app.kubernetes.io/name={name}`; `kubectl {where} logs daemonset/{name} --all-containers`",
+        )
+
+
+def _where_not(cluster: Cluster, owner: Object) -> str:
+    pods = [pod for pod in cluster.list("v1", "Pod", namespace_of(owner)) if is_owned_by(pod, owner)]
+    lacking = sorted(str(at(pod, "spec", "nodeName") or "no node yet") for pod in pods if not is_ready(pod))
+    return f"; not on {', '.join(lacking[:_SHOWN_NODES])}" if lacking else ""

@@ -33,6 +33,11 @@ def name_of(item: Object) -> str:
     return str(item["metadata"]["name"])
 
 
+def namespace_of(item: Object) -> str:
+    """Where an object is; empty for one of the whole cluster."""
+    return str(item["metadata"].get("namespace", ""))
+
+
 def is_ready(pod: Object) -> bool:
     """Whether it serves, and is not about to end."""
     conditions = at(pod, "status", "conditions") or []

@@ -17,6 +17,7 @@ from moorage.targets.cluster.objects import Identity, Object, at, identity
 from moorage.targets.k8s.facts import ClusterFacts
 
 _AT_ONCE = 8
+_DRIVER = "CSIDriver"
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -42,13 +43,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Preview:
-    """All changes; `namespace_exists` is false where the server could not try most of them.
+    """All changes; of what goes into `missing_namespaces` the server could try nothing.
 
     `risks` are sentences about data that could not be read any more.
     """
 
     changes: tuple[Change, ...]
-    namespace_exists: bool
+    missing_namespaces: tuple[str, ...]
     risks: tuple[str, ...] = ()
 
     def by_action(self, action: str) -> tuple[Change, ...]:
@@ -75,16 +76,19 @@ def look(cluster: Cluster, facts: ClusterFacts, wanted: Sequence[Object], known:
     """
     live = dict(zip(map(identity, wanted), together(lambda item: _live(cluster, item), wanted), strict=True))
     refusals.refuse_foreign(facts, wanted, live)
-    namespace_exists = any(name.kind == "Namespace" and item is not None for name, item in live.items())
-    testable = [item for item in wanted if namespace_exists or not identity(item).namespace]
+    missing = tuple(name.name for name, item in live.items() if name.kind == "Namespace" and item is None)
+    testable = [item for item in wanted if identity(item).namespace not in missing]
     results = together(lambda item: _tried(cluster, item), testable)
     refusals.refuse_troubles(facts, [found for found in results if isinstance(found, refusals.Trouble)])
     after = {identity(item): found for item, found in zip(testable, results, strict=True)}
     changes = [_change(identity(item), live[identity(item)], after.get(identity(item))) for item in wanted]
     gone = (known.objects if known else frozenset()) - set(live)
     changes += [Change(name, "keep" if is_kept(name) else "delete") for name in sorted(gone)]
-    risks = tuple(refusals.data_risks(wanted, live))
-    return Preview(tuple(change for change in changes if change.action), namespace_exists, risks)
+    going = [
+        change.identity.name for change in changes if change.action == "delete" and change.identity.kind == _DRIVER
+    ]
+    risks = [*refusals.data_risks(wanted, live), *refusals.driver_risks(cluster, going)]
+    return Preview(tuple(change for change in changes if change.action), missing, tuple(risks))
 
 
 def _live(cluster: Cluster, item: Object) -> Object | None:

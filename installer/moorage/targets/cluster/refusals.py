@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from moorage.errors import DeployError
+from moorage.targets.cluster.client import Cluster
 from moorage.targets.cluster.failures import ApiError
 from moorage.targets.cluster.inventory import Inventory
 from moorage.targets.cluster.objects import Identity, Object, at, identity, instance_of
 from moorage.targets.k8s.facts import ClusterFacts
 from moorage.targets.k8s.names import LABEL_INSTANCE
+from moorage.words import plural
 
 _MANAGER = re.compile(r'conflict with "([^"]*)"')
 _IMMUTABLE = re.compile(
@@ -82,6 +84,18 @@ def data_risks(wanted: Sequence[Object], live: Mapping[Identity, Object | None])
                 f"the database would start empty: its disk changes from {', '.join(_claims(before))} to {', '.join(_claims(item))}"
             )
     return reasons
+
+
+def driver_risks(cluster: Cluster, going: Sequence[str]) -> list[str]:
+    """Drivers of disks that would go although there are disks of theirs, which nobody could mount any more."""
+    if not going:
+        return []
+    used = [str(at(item, "spec", "csi", "driver") or "") for item in cluster.list("v1", "PersistentVolume")]
+    return [
+        f"{plural(used.count(name), 'disk')} of the driver {name} could not be mounted any more"
+        for name in going
+        if name in used
+    ]
 
 
 def _image(item: Object) -> str:

@@ -9,7 +9,7 @@ from moorage.console import Console
 from moorage.errors import DeployError
 from moorage.targets.cluster.client import Cluster
 from moorage.targets.cluster.objects import Object
-from moorage.targets.cluster.pods import PodTrouble, last_lines, name_of
+from moorage.targets.cluster.pods import PodTrouble, last_lines, name_of, namespace_of
 from moorage.targets.cluster.workloads import (
     Scene,
     in_the_way,
@@ -135,10 +135,10 @@ class Waiting:
                 self._console.detail(f"{item.name} waits: {trouble.text}")
 
     def _refusals(self, now: Scene, item: Object) -> list[PodTrouble]:
-        """StatefulSets tell of pods that can't be made by events only."""
-        if item["kind"] != "StatefulSet" or newest_pods(now, item):
+        """StatefulSets and DaemonSets tell of pods that can't be made by events only."""
+        if item["kind"] == "Deployment" or newest_pods(now, item):
             return []
-        said = warnings(self._cluster, self._facts.namespace, item["kind"], name_of(item), "FailedCreate")
+        said = warnings(self._cluster, namespace_of(item), item["kind"], name_of(item), "FailedCreate")
         return [refused_pod(said[-1])] if said else []
 
     def _late(self, now: Scene, item: WorkloadFacts) -> DeployError:
@@ -149,9 +149,7 @@ class Waiting:
         trouble = next(in_the_way(now, found), None)
         if trouble is None:
             pods = newest_pods(now, found)
-            said = [
-                text for pod in pods for text in warnings(self._cluster, self._facts.namespace, "Pod", name_of(pod))
-            ]
+            said = [text for pod in pods for text in warnings(self._cluster, namespace_of(pod), "Pod", name_of(pod))]
             trouble = PodTrouble(
                 name_of(pods[0]) if pods else "", "", said[-1] if said else "its checks do not answer well"
             )

@@ -8,7 +8,7 @@ from moorage.targets.cluster.objects import Object
 
 FIRST = ("Namespace",)
 _GROUND = (
-    "CustomResourceDefinition", "PriorityClass", "StorageClass", "VolumeSnapshotClass", "RuntimeClass",
+    "CustomResourceDefinition", "PriorityClass", "CSIDriver", "StorageClass", "VolumeSnapshotClass", "RuntimeClass",
     "ServiceAccount", "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding", "ResourceQuota", "LimitRange",
     "IngressClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
 )  # fmt: skip
@@ -19,11 +19,13 @@ WAVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("accounts, rights and quota", _GROUND),
     ("secrets", ("Secret",)),
     ("configuration, disks and network", _NEEDED),
+    # What steers a driver is replaced after it, and starts with what it finds there.
+    ("drivers on the nodes", ("DaemonSet",)),
     ("databases", ("StatefulSet",)),
     ("jobs before the rollout", ("Job",)),
     ("services and routes", ()),
 )
-DATABASES, JOBS, SERVICES = 4, 5, 6
+DRIVERS, DATABASES, JOBS, SERVICES = 4, 5, 6, 7
 # What holds data, or what others may use as well: never deleted because it is no longer rendered.
 NEVER_PRUNED = ("Namespace", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "CustomResourceDefinition")
 

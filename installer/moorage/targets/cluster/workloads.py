@@ -1,4 +1,4 @@
-"""How far a Deployment or StatefulSet is, and what keeps it from getting there."""
+"""How far a Deployment, StatefulSet or DaemonSet is, and what keeps it from getting there."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from moorage.targets.k8s.facts import ClusterFacts
 from moorage.targets.k8s.names import LABEL_INSTANCE
 
 _REVISION = "deployment.kubernetes.io/revision"
+_GENERATION, _POD_GENERATION = "deprecated.daemonset.template.generation", "pod-template-generation"
+_RUNNING = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything of a namespace that belongs to running, read in one moment."""
+    """Everything of a deployment's namespaces that belongs to running, read in one moment."""
 
     workloads: tuple[Object, ...]
     sets: tuple[Object, ...]
@@ -28,25 +30,32 @@ class Scene:
 
 
 def scene(cluster: Cluster, facts: ClusterFacts) -> Scene:
-    """What the namespace shows at the moment."""
+    """What the namespaces show at the moment; only components have something on every node."""
     mine = f"{LABEL_INSTANCE}={facts.project}"
-    lists = {
-        kind: cluster.list(version, kind, facts.namespace, mine)
-        for version, kind in (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "ReplicaSet"))
-    }
-    pods = cluster.list("v1", "Pod", facts.namespace, mine)
-    return Scene((*lists["Deployment"], *lists["StatefulSet"]), tuple(lists["ReplicaSet"]), tuple(pods))
+
+    def found(version: str, kind: str, namespaces: tuple[str, ...]) -> tuple[Object, ...]:
+        return tuple(item for name in namespaces for item in cluster.list(version, kind, name, mine))
+
+    workloads = [
+        item
+        for kind in _RUNNING
+        for item in found("apps/v1", kind, facts.namespaces[1:] if kind == "DaemonSet" else facts.namespaces)
+    ]
+    sets = found("apps/v1", "ReplicaSet", facts.namespaces)
+    return Scene(tuple(workloads), sets, found("v1", "Pod", facts.namespaces))
 
 
 def wanted(item: Object) -> int:
-    """How many pods there are to be."""
+    """How many pods there are to be; of one on every node, as many as there are nodes for it."""
+    if item["kind"] == "DaemonSet":
+        return int(at(item, "status", "desiredNumberScheduled") or 0)
     number = at(item, "spec", "replicas")
     return 1 if number is None else int(number)
 
 
 def ready(item: Object) -> int:
     """How many pods are ready."""
-    return int(at(item, "status", "readyReplicas") or 0)
+    return int(at(item, "status", "numberReady" if item["kind"] == "DaemonSet" else "readyReplicas") or 0)
 
 
 def is_done(item: Object) -> bool:
@@ -59,7 +68,10 @@ def is_done(item: Object) -> bool:
         # With nothing to run the cluster does not bother to move the current revision on.
         same = not count or status.get("updateRevision") == status.get("currentRevision")
         return same and ready(item) == count and int(status.get("replicas") or 0) == count
-    numbers = [int(status.get(key) or 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
+    keys = ("replicas", "updatedReplicas", "availableReplicas")
+    if item["kind"] == "DaemonSet":
+        keys = ("currentNumberScheduled", "updatedNumberScheduled", "numberAvailable")
+    numbers = [int(status.get(key) or 0) for key in keys]
     return all(number == count for number in numbers)
 
 
@@ -73,6 +85,10 @@ def newest_pods(now: Scene, item: Object) -> list[Object]:
             for pod in there
             if is_owned_by(pod, item) and at(pod, "metadata", "labels", "controller-revision-hash") == revision
         ]
+    if item["kind"] == "DaemonSet":
+        number = at(item, "metadata", "annotations", _GENERATION)
+        mine = [pod for pod in there if is_owned_by(pod, item)]
+        return [pod for pod in mine if at(pod, "metadata", "labels", _POD_GENERATION) == number]
     newest = _newest_set(now, item)
     return [pod for pod in there if newest is not None and is_owned_by(pod, newest)]
 

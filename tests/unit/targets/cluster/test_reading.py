@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from moorage.errors import DeployError, InputError
-from moorage.targets.cluster import refusals, waves
+from moorage.targets.cluster import refusals, waves, workloads
 from moorage.targets.cluster.difference import changed_fields
 from moorage.targets.cluster.failures import ApiError
 from moorage.targets.cluster.kubeconfig import says_production
@@ -73,6 +73,7 @@ def test_every_wave_brings_what_the_next_needs() -> None:
         "Namespace",
         "Ingress",
         "CronJob",
+        "DaemonSet",
     ]
     found = [[item["kind"] for item in wave] for wave in waves.in_waves([thing(kind, "x") for kind in kinds])]
     assert found == [
@@ -80,6 +81,7 @@ def test_every_wave_brings_what_the_next_needs() -> None:
         ["ServiceAccount"],
         ["Secret"],
         ["ConfigMap"],
+        ["DaemonSet"],
         ["StatefulSet"],
         ["Job"],
         ["Deployment", "Ingress", "CronJob"],
@@ -183,3 +185,13 @@ def test_since(text: str, expected: tuple[str, str]) -> None:
 def test_since_something_else_is_refused() -> None:
     with pytest.raises(InputError, match="neither a span nor a moment"):
         since("yesterday", NOW)
+
+
+def test_a_driver_is_done_when_it_is_on_every_node() -> None:
+    counts = {"desiredNumberScheduled": 2, "currentNumberScheduled": 2, "updatedNumberScheduled": 2}
+    driver = thing("DaemonSet", "node")
+    driver["metadata"]["generation"] = 3
+    driver["status"] = {**counts, "numberReady": 2, "numberAvailable": 2, "observedGeneration": 3}
+    assert workloads.is_done(driver)
+    for late in ("updatedNumberScheduled", "numberAvailable", "observedGeneration"):
+        assert not workloads.is_done({**driver, "status": {**driver["status"], late: 1}})
