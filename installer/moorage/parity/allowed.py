@@ -7,6 +7,7 @@ from moorage.targets.compose import host
 from moorage.targets.k8s import (
     backup_differences,
     certificates,
+    components,
     edge,
     network_differences,
     nginx,
@@ -29,6 +30,7 @@ ALLOWED: tuple[Allowed, ...] = (
     *nginx.DIFFERENCES,
     *backup_differences.DIFFERENCES,
     *overlays.DIFFERENCES,
+    *components.DIFFERENCES,
     *render.DIFFERENCES,
     *host.DIFFERENCES,
 )

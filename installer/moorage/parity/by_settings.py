@@ -60,6 +60,12 @@ def _has_https(facts: Facts) -> bool:
     return any(key.field == "certificate" for key in facts.values)
 
 
+def _one_has_it(pair: Pair) -> bool:
+    """Whether one of both has nothing at all of the subject."""
+    sides = (pair.left_facts, pair.right_facts)
+    return any(all(key.subject != pair.key.subject for key in facts.values) for facts in sides)
+
+
 def _always(pair: Pair) -> bool:  # noqa: ARG001 - a condition
     return True
 
@@ -104,8 +110,11 @@ _EFFECTS = (
     Effect("kubernetes.team", "object Role team-*", "*"),
     Effect("kubernetes.team", "object RoleBinding team-*", "*"),
     Effect("kubernetes", "volume *", "size"),
+    Effect("kubernetes.components", "component *", "*", _one_has_it),
+    Effect("kubernetes.roles", "component *", "ServiceAccount *.metadata.annotations.*"),
     Effect("kubernetes.load_balancer", "network", "outside *"),
     Effect("kubernetes", "object *", "*"),
+    Effect("env", "component *", "ConfigMap *.data.*"),
     Effect("env", "*", "environment.*"),
     Effect("env", "*", "file.*"),
     Effect("images", "*", "image"),
@@ -113,6 +122,7 @@ _EFFECTS = (
     Effect("images", "pod of *", "initContainers.*.image"),
     Effect("images", "pod of *", "initContainers.*.imagePullPolicy"),
     Effect("images", "*", "environment.*"),
+    Effect("images", "component *", "*.image"),
     Effect("backups", "backup*", "*"),
     Effect("logs", "*", "log"),
     Effect("redis", "queue", "*"),

@@ -11,6 +11,7 @@ from moorage.parity import (
     calendars,
     capabilities,
     databases,
+    kubernetes_components,
     kubernetes_edge,
     kubernetes_network,
     kubernetes_pods,
@@ -28,6 +29,7 @@ _SHIPPED = "fill-disks"
 def read(rendered: Rendered) -> Facts:
     """All facts of one environment in a cluster."""
     facts = asked.begin(rendered)
+    rendered = kubernetes_components.apart(facts, rendered)
     objects = read_objects(rendered)
     # First who reaches whom: reading the pods takes them apart.
     kubernetes_network.note(facts, objects)
