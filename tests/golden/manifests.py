@@ -43,7 +43,7 @@ def names(objects: list[Object], kind: str) -> set[str]:
 
 def pod_templates(objects: list[Object]) -> Iterator[tuple[str, Object]]:
     """`Kind/name` and the pod's template of everything that starts pods."""
-    for item in of_kind(objects, "Deployment", "StatefulSet", "Job"):
+    for item in of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "Job"):
         yield f"{item['kind']}/{item['metadata']['name']}", item["spec"]["template"]
     for item in of_kind(objects, "CronJob"):
         yield f"CronJob/{item['metadata']['name']}", item["spec"]["jobTemplate"]["spec"]["template"]

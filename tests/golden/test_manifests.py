@@ -14,9 +14,13 @@ from tests.golden.test_golden import CASES, render_case
 OVERLAYS = sorted(
     path for path in (Path(__file__).parent / "cases").glob("*/expected/*/k8s/overlays/*") if path.name != "aws-base"
 )
+_NAME = "app.kubernetes.io/name"
 VERSIONS = ("1.35", "1.36", "1.37")
 # What the cluster has by itself, or what another object makes.
 _MADE_ELSEWHERE = {"site-certificate"}
+_PRIORITIES = {"system-node-critical", "system-cluster-critical"}
+# Who may do what it likes on a node, and why nothing less will do: it mounts there.
+_PRIVILEGED = {"DaemonSet/volume-node": {"prepare-pool", "driver"}}
 
 pytestmark = pytest.mark.docker
 
@@ -62,6 +66,8 @@ def test_every_container_has_limits_and_gives_up_what_it_does_not_need(objects: 
         for container in template["spec"]["containers"]:
             assert set(container["resources"]["limits"]) == {"cpu", "memory"}, name
             assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
+            if container["name"] in _PRIVILEGED.get(name, ()):
+                continue
             assert container["securityContext"]["capabilities"]["drop"] == ["ALL"], name
             assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
             assert "platform-" not in container["image"], name
@@ -73,7 +79,7 @@ def test_every_name_that_a_pod_uses_is_there(objects: list[Object], secrets: lis
         "Secret": names(secrets, "Secret") | _MADE_ELSEWHERE,
         "PersistentVolumeClaim": names(objects, "PersistentVolumeClaim"),
         "ServiceAccount": names(objects, "ServiceAccount"),
-        "PriorityClass": names(objects, "PriorityClass"),
+        "PriorityClass": names(objects, "PriorityClass") | _PRIORITIES,
     }
     for name, template in pod_templates(objects):
         assert_names_are_known(name, template["spec"], known)
@@ -131,10 +137,54 @@ def test_every_policy_is_about_somebody_and_what_has_none_is_closed(objects: lis
     for item in of_kind(objects, "NetworkPolicy"):
         selector = item["spec"]["podSelector"]
         assert any(matches(selector, found) for found in (*labels, *phases, *solver)), item["metadata"]["name"]
-    closed = [item for item in of_kind(objects, "NetworkPolicy") if item["spec"]["podSelector"] == {}]
-    assert [(item["spec"]["policyTypes"], item["spec"].get("egress")) for item in closed] == [
-        (["Ingress", "Egress"], None)
-    ]
+    closed = {
+        item["metadata"]["namespace"]
+        for item in of_kind(objects, "NetworkPolicy")
+        if (item["spec"]["podSelector"], item["spec"]["policyTypes"]) == ({}, ["Ingress", "Egress"])
+        and not {"ingress", "egress"} & set(item["spec"])
+    }
+    assert closed == names(objects, "Namespace")
+
+
+def test_what_may_do_anything_on_a_node_is_apart_from_the_app(objects: list[Object]) -> None:
+    privileged = {
+        item["metadata"]["namespace"]
+        for item in of_kind(objects, "DaemonSet", "Deployment", "StatefulSet")
+        for kind in ("containers", "initContainers")
+        for container in item["spec"]["template"]["spec"].get(kind, [])
+        if container["securityContext"].get("privileged")
+    }
+    levels = {
+        item["metadata"]["name"]: item["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        for item in of_kind(objects, "Namespace")
+    }
+    assert {levels[name] for name in privileged} <= {"privileged"}
+    assert not privileged & {item["metadata"]["namespace"] for item in of_kind(objects, "Ingress")}
+    assert bool(privileged) == bool(of_kind(objects, "CSIDriver"))
+
+
+def test_what_belongs_to_the_whole_cluster_is_in_no_namespace(objects: list[Object]) -> None:
+    for item in of_kind(objects, "CSIDriver", "ClusterRole", "Namespace", "StorageClass", "VolumeSnapshotClass"):
+        assert "namespace" not in item["metadata"], item["metadata"]["name"]
+
+
+def test_the_app_and_its_components_agree_on_their_ports(objects: list[Object]) -> None:
+    """What one side may send, the other side may receive."""
+    sent, received = set(), set()
+    for item in of_kind(objects, "NetworkPolicy"):
+        own = (item["metadata"]["namespace"], item["spec"]["podSelector"].get("matchLabels", {}).get(_NAME))
+        for direction, key in (("egress", "to"), ("ingress", "from")):
+            for rule in item["spec"].get(direction, []):
+                for peer in rule.get(key, []):
+                    space = peer.get("namespaceSelector", {}).get("matchLabels", {}).get("kubernetes.io/metadata.name")
+                    other = (space, peer.get("podSelector", {}).get("matchLabels", {}).get(_NAME))
+                    if all((*own, *other)):
+                        ports = tuple(port["port"] for port in rule["ports"])
+                        (sent if direction == "egress" else received).add(
+                            (own, other, ports) if direction == "egress" else (other, own, ports)
+                        )
+    assert sent == received
+    assert bool(sent) == (len(of_kind(objects, "Namespace")) > 1)
 
 
 def test_who_has_no_rights_gets_no_token(objects: list[Object]) -> None:

@@ -19,6 +19,7 @@ EXCUSED: tuple[tuple[str, str, str], ...] = (
     ),
     ("*: services.*.labels.moorage.revision", "*", "a fingerprint"),
     ("*annotations.moorage/secrets", "*", "a fingerprint"),
+    ("*annotations.moorage/component-revision", "*", "a fingerprint"),
     ("compose/.env: COMPOSE_PATH_SEPARATOR", "*", "stands between files, of which there is one"),
     ("compose/compose.yaml: services.*.ports.*.host_ip", "gone", "every address is Compose's default, too"),
     ("compose/compose.yaml: services.*.ports.*.protocol", "gone", "TCP is Compose's default, too"),
