@@ -13,6 +13,8 @@ from moorage.parity.words import content, leaves, size
 _FILLER = "fill-"
 _FILLED = "/moorage/volumes"
 
+_WHAT_LINKS_LEAD_TO = "..data"
+
 
 def note(
     facts: Facts, objects: Objects, subject: str, mounts: list[dict[str, Any]], volumes: Mapping[str, dict[str, Any]]
@@ -87,6 +89,9 @@ def _files(
     usual = (0o444, 0o644) if "configMap" in volume else (0o440,)
     if source.get("defaultMode", 0o644) not in usual:
         facts.note(subject, f"mount.{target}.mode", f"{int(source.get('defaultMode', 0o644)):o}")
+    # Whether what is seen are the files themselves, and not links to them.
+    are_plain = inside == _WHAT_LINKS_LEAD_TO
+    inside = "" if are_plain else inside
     for path, (text, bits) in _by_path(source, files).items():
         if inside and path != inside and not path.startswith(f"{inside}/"):
             continue
@@ -94,7 +99,7 @@ def _files(
         runs = " executable" if bits & 0o100 else ""
         facts.note(subject, f"file.{place}", f"{text}{runs}{mode}")
     if not inside:
-        facts.note(subject, f"mount.{target}", "files only")
+        facts.note(subject, f"mount.{target}", "plain files only" if are_plain else "files only")
 
 
 def _by_path(source: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, tuple[str, int]]:

@@ -36,7 +36,7 @@ _OTHERWISE = {
         f"file./run/secrets/{name}": (SECRET, f"{SECRET} read-only") for name in ("recovery_key", "heartbeat", "pgpass")
     },
     f"mount.{METRICS_PLACE}": ("host releases/${ENVIRONMENT}/backups", f"volume {WORK_CLAIM} folder metrics"),
-    "mount./deployment": ("host . read-only", "files only"),
+    "mount./deployment": ("host . read-only", "plain files only"),
     "mount./var/run/postgresql": ("volume postgres-socket read-only", "volume postgres-data folder socket read-only"),
 }
 _CERTIFICATES = {

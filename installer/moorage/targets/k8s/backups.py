@@ -37,6 +37,9 @@ _NIGHT_SECONDS = 12 * 3600
 _READS = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 _WRITES = [*_READS, "FSETID"]
 _SCRATCH_USER = 999
+# A mounted Secret is a tree of links into the folder that this one leads to, and so would be its backup. What is in there are
+# files; the name is that of every kubelet since 2016.
+_WHAT_LINKS_LEAD_TO = "..data"
 _CONDUCTOR = Limits(memory=128 << 20, memory_request=32 << 20, cpu=200, cpu_request=10)
 
 
@@ -250,17 +253,11 @@ def _own_mounts(folder: Collection[str], *, is_drill: bool) -> list[_Pair]:
     else:
         found.append(_memory("runtime", "/run/moorage", "16Mi"))
         found.append(_secret("secrets", SECRETS, SECRETS_PLACE))
-        found += _folder(folder)
+        mount, volume = _secret("folder", FOLDER_SECRET, FOLDER_PLACE, folder)
+        found.append(({**mount, "subPath": _WHAT_LINKS_LEAD_TO}, volume))
         metrics = ({"name": "work", "mountPath": METRICS_PLACE, "subPath": "metrics"}, found[0][1])
         found.append(metrics)
     return found
-
-
-def _folder(paths: Collection[str]) -> list[_Pair]:
-    """The deployment's folder as it is: a Secret that is mounted as a whole is full of links, and so would be its backup."""
-    mount, volume = _secret("folder", FOLDER_SECRET, FOLDER_PLACE, paths)
-    tops = sorted({path.partition("/")[0] for path in paths})
-    return [({**mount, "mountPath": f"{FOLDER_PLACE}/{top}", "subPath": top}, volume) for top in tops]
 
 
 def _mounts(stack: Stack, settings: BackupSettings, *, is_restore: bool) -> list[_Pair]:
