@@ -243,7 +243,9 @@ def test_down_and_up_again_and_uninstall(site: Site) -> None:
     site.good("up")
     site.good("down")
     assert site.started() == {}
-    assert json.loads(site.run("--json", "status").stdout or "{}").get("good", False) is False
+    status = json.loads(site.run("status", "--json").stdout)
+    assert status["good"] is False
+    assert not [row for row in status["services"] if row["good"]]
     disks = {name for kind, name in site.live() if kind == "PersistentVolumeClaim"}
     site.good("up")
     assert set(site.started()) == {"traefik", "postgres", "redis", "web", "worker"}
