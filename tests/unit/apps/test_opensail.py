@@ -272,7 +272,7 @@ def test_secrets_that_the_operator_sets_arrive(tmp_path: Path) -> None:
 
 def test_every_variable_that_is_offered_reaches_a_container(site: Site) -> None:
     source = site.deployment.app.document.value
-    passed = yaml.safe_dump(source["services"])
+    passed = yaml.safe_dump([source["services"], source["x-moorage"]["kubernetes_components"]])
     unused = [name for name in source["x-moorage"]["variables"] if not re.search(rf"\b{name}\b", passed)]
     assert unused == []
 
