@@ -5,7 +5,7 @@ from __future__ import annotations
 from moorage.parity.facts import SECRET
 from moorage.parity.reasons import Allowed, Pair, adding, either, lacking, nothing_left, only_left, only_right, values
 from moorage.targets.backup_plan import METRICS_PLACE
-from moorage.targets.k8s.backups import WORK_CLAIM
+from moorage.targets.k8s.backup_mounts import WORK_CLAIM
 
 _PHASE_ADDS = {
     "mount./plan": "files only",

@@ -7,39 +7,30 @@ to start Jobs from the templates here and reads neither data nor secrets; what i
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from typing import Any
 
 from moorage.backups.plan import EXCHANGE_MAP, PLAN_FILE
 from moorage.stack.cluster import Cluster
-from moorage.stack.model import BackupSettings, BundledPostgres, BundledRedis, Limits, Stack
+from moorage.stack.model import BackupSettings, Limits, Stack
 from moorage.stack.platform.cluster import backup_disks
 from moorage.targets import backup_plan
-from moorage.targets.backup_plan import FOLDER_PLACE, METRICS_PLACE, SECRETS_PLACE, WORK_PLACE
-from moorage.targets.k8s import accounts, claims, configuration, names
+from moorage.targets.backup_plan import METRICS_PLACE, WORK_PLACE
+from moorage.targets.k8s import accounts, backup_mounts, claims, configuration, names
+from moorage.targets.k8s.backup_mounts import FOLDER_SECRET, PLAN_MAP, SECRETS, WORK_CLAIM
 from moorage.targets.k8s.bounds import priority_name
 from moorage.targets.k8s.configuration import Generator
 from moorage.targets.k8s.mounts import key_of
 from moorage.targets.k8s.pods import resources, where_the_disks_are
 from moorage.tree import Tree
 
-WORK_CLAIM = "backup-work"
-PLAN_MAP = "backup-plan"
 TEMPLATES_MAP = "backup-jobs"
 STATUS_MAP = "backup-status"
-SECRETS = "backup-secrets"
-FOLDER_SECRET = "deployment-folder"  # noqa: S105 - the name of an object
 _TEMPLATES_PLACE = "/templates"
-_PLAN_PLACE = "/plan"
-_SOCKET_CLAIM = "postgres-data"
 _NIGHT_SECONDS = 12 * 3600
 # The powers of the job on a server, for the same reasons (compose/backup.yaml).
 _READS = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 _WRITES = [*_READS, "FSETID"]
 _SCRATCH_USER = 999
-# A mounted Secret is a tree of links into the folder that this one leads to, and so would be its backup. What is in there are
-# files; the name is that of every kubelet since 2016.
-_WHAT_LINKS_LEAD_TO = "..data"
 _CONDUCTOR = Limits(memory=128 << 20, memory_request=32 << 20, cpu=200, cpu_request=10)
 
 
@@ -82,10 +73,6 @@ def objects(stack: Stack, cluster: Cluster) -> list[dict[str, Any]]:
         *(claims.claim(stack, name, cluster.volume_sizes[name]) for name in backup_disks(settings.stores)),
         _cron_job(stack, cluster, settings),
     ]
-
-
-def _store_claim(name: str) -> str:
-    return f"backup-store-{name}"
 
 
 def _labels(stack: Stack, settings: BackupSettings) -> dict[str, str]:
@@ -198,8 +185,8 @@ def _phase(stack: Stack, cluster: Cluster, settings: BackupSettings, name: str) 
     labels = {**_labels(stack, settings), names.LABEL_DATA: "disk", names.LABEL_PHASE: name}
     if not is_drill and backup_plan.needs_network(stack):
         labels[f"{names.LABEL_NETWORK}backup"] = "member"
-    pairs = _mounts(stack, settings, is_restore=is_restore) if not is_drill else []
-    pairs += _own_mounts(cluster.folder, is_drill=is_drill)
+    pairs = backup_mounts.of_data(stack, settings, is_restore=is_restore) if not is_drill else []
+    pairs += backup_mounts.of_the_job(cluster.folder, is_drill=is_drill)
     container = {
         "name": "job",
         "image": settings.image,
@@ -233,75 +220,6 @@ def _phase(stack: Stack, cluster: Cluster, settings: BackupSettings, name: str) 
             "template": {"metadata": {"labels": labels}, "spec": spec},
         },
     }
-
-
-_Pair = tuple[dict[str, Any], dict[str, Any]]
-
-
-def _own_mounts(folder: Collection[str], *, is_drill: bool) -> list[_Pair]:
-    found = [
-        _claim("work", WORK_CLAIM, WORK_PLACE),
-        (
-            {"name": "plan", "mountPath": _PLAN_PLACE, "readOnly": True},
-            {"name": "plan", "configMap": {"name": PLAN_MAP}},
-        ),
-        _memory("temporary", "/tmp", "64Mi"),  # noqa: S108 - a path in the container
-    ]
-    if is_drill:
-        # A parallel build of an index shares its memory there. The image declares a volume at the other place.
-        found.append(_memory("shared", "/dev/shm", "256Mi"))  # noqa: S108
-    else:
-        found.append(_memory("runtime", "/run/moorage", "16Mi"))
-        found.append(_secret("secrets", SECRETS, SECRETS_PLACE))
-        mount, volume = _secret("folder", FOLDER_SECRET, FOLDER_PLACE, folder)
-        found.append(({**mount, "subPath": _WHAT_LINKS_LEAD_TO}, volume))
-        metrics = ({"name": "work", "mountPath": METRICS_PLACE, "subPath": "metrics"}, found[0][1])
-        found.append(metrics)
-    return found
-
-
-def _mounts(stack: Stack, settings: BackupSettings, *, is_restore: bool) -> list[_Pair]:
-    """The socket, the server's files, the volumes and the stores; a restore writes to the volumes and to nothing else."""
-    found: list[_Pair] = []
-    if isinstance(stack.postgres, BundledPostgres):
-        found.append(_claim("postgres", _SOCKET_CLAIM, backup_plan.SOCKET_FOLDER, sub_path="socket", read_only=True))
-        found.append(_claim("postgres", _SOCKET_CLAIM, stack.postgres.data_path, read_only=True))
-    for item in settings.volumes:
-        place = backup_plan.volume_place(item.name)
-        found.append(_claim(f"data-{item.name}", claim_of(stack, item.name), place, read_only=not is_restore))
-    for store in settings.stores:
-        if store.directory:
-            place = backup_plan.store_place(store)
-            found.append(_claim(f"store-{store.name}", _store_claim(store.name), place, read_only=is_restore))
-    return found
-
-
-def claim_of(stack: Stack, volume: str) -> str:
-    """The claim of a volume that is saved."""
-    if isinstance(stack.redis, BundledRedis) and stack.redis.volume == volume:
-        return "redis-data"
-    return names.claim_name(volume)
-
-
-def _claim(name: str, claim: str, place: str, *, sub_path: str = "", read_only: bool = False) -> _Pair:
-    mount: dict[str, Any] = {"name": names.volume_name(name), "mountPath": place}
-    if sub_path:
-        mount["subPath"] = sub_path
-    if read_only:
-        mount["readOnly"] = True
-    return mount, {"name": names.volume_name(name), "persistentVolumeClaim": {"claimName": claim}}
-
-
-def _memory(name: str, place: str, size: str) -> _Pair:
-    return {"name": name, "mountPath": place}, {"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": size}}
-
-
-def _secret(name: str, secret: str, place: str, paths: Collection[str] = ()) -> _Pair:
-    """All keys as files; with `paths` each at its path below the place."""
-    source: dict[str, Any] = {"secretName": secret, "defaultMode": 0o400}
-    if paths:
-        source["items"] = [{"key": key_of(path), "path": path} for path in sorted(paths)]
-    return {"name": name, "mountPath": place, "readOnly": True}, {"name": name, "secret": source}
 
 
 def _confined(capabilities: list[str]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 from moorage.stack.cluster import Cluster
 from moorage.stack.model import BundledPostgres, BundledRedis, Image, Stack
 from moorage.targets.k8s import components, names
-from moorage.targets.k8s.backups import STATUS_MAP, TEMPLATES_MAP, claim_of
+from moorage.targets.k8s.backup_mounts import claim_of
+from moorage.targets.k8s.backups import STATUS_MAP, TEMPLATES_MAP
 from moorage.targets.k8s.edge import NAME as TRAEFIK
 from moorage.targets.k8s.facts import ClusterBackupFacts, ClusterFacts, ClusterJobFacts, MinikubeFacts, WorkloadFacts
 from moorage.targets.k8s.jobs import all_jobs, object_name
