@@ -238,7 +238,9 @@ def _drill_context() -> dict[str, Any]:
 
 
 def _pull(settings: BackupSettings) -> str:
-    """Without a registry in its name it was made here: whoever had that name anywhere else would get everything."""
+    """What `up` makes and no registry has, nobody else may give: whoever had that name somewhere would get everything."""
+    if not settings.base_image:
+        return "IfNotPresent"
     has_registry = "/" in settings.image and (
         "." in settings.image.partition("/")[0] or ":" in settings.image.partition("/")[0]
     )

@@ -146,3 +146,13 @@ def test_ingress_nginx_gets_the_same_routes_in_its_own_words(tmp_path: Path) -> 
     (headers,) = [item for item in objects(rendered) if item["kind"] == "ConfigMap" and "X-A" in item["data"]]
     assert headers["data"]["X-A"] == "b"
     assert not any(path.startswith("k8s/platform/traefik") for path in rendered.public.files)
+
+
+def test_nobody_else_may_give_the_job_that_is_made_here_and_a_ready_made_one_is_pulled(tmp_path: Path) -> None:
+    def pull(folder: Path, settings: str) -> str:
+        night = one(manifests(folder, {"web": WEB}, settings), "CronJob", "backup")
+        (container,) = night["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        return str(container["imagePullPolicy"])
+
+    assert pull(tmp_path / "1", "") == "Never"
+    assert pull(tmp_path / "2", "backups: {image: acme/moorage-job:1}\n") == "IfNotPresent"
