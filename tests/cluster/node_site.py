@@ -124,7 +124,7 @@ class NodeSite:
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request through the proxy's own port of the node; a JSON answer as data."""
-        connection = http.client.HTTPConnection(self._node(), self._port(), timeout=30)
+        connection = http.client.HTTPConnection(self.node, self._port(), timeout=30)
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, path, text, {"Host": HOST, "Content-Type": "application/json"})
@@ -150,7 +150,7 @@ class NodeSite:
         """Requests one after the other, from four visitors; how they were answered, by status or error."""
         answers: Counter[str] = Counter()
         is_over = threading.Event()
-        node, port = self._node(), self._port()
+        node, port = self.node, self._port()
 
         def visit() -> None:
             while not is_over.is_set():
@@ -176,7 +176,14 @@ class NodeSite:
             for visitor in visitors:
                 visitor.join()
 
-    def _node(self) -> str:
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where this machine reaches the proxy: a node and its port."""
+        return self.node, self._port()
+
+    @property
+    def node(self) -> str:
+        """The address of the node."""
         path = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
         return self.cluster.kubectl("get", "nodes", "-o", path)
 
