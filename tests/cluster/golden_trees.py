@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,12 +20,15 @@ CASES = Path(__file__).parents[1] / "golden" / "cases"
 OVERLAYS = sorted(path for path in CASES.glob("*/expected/*/k8s/overlays/*") if path.name != "aws-base")
 _APPLY = ("apply", "--server-side", "--field-manager=moorage", "--validate=strict", "-f", "-")
 _WHOLE = (
+    "CSIDriver",
     "ClusterRole",
     "ClusterRoleBinding",
     "IngressClass",
     "PersistentVolume",
     "PriorityClass",
     "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "VolumeSnapshotClass",
 )
 
@@ -42,21 +46,28 @@ def all_objects() -> tuple[Object, ...]:
 
 @dataclass
 class GoldenTree:
-    """All objects of one environment, secrets included, in a namespace of their own."""
+    """All objects of one environment, secrets included, in a namespace of their own; components have more of them."""
 
     cluster: Access
     namespace: str
     api: client.ApiClient
     objects: list[Object] = field(default_factory=list)
+    namespaces: tuple[str, ...] = ()
 
     def read(self, overlay: Path, scratch: Path) -> None:
         """Take the objects of a golden folder, and the secrets of its case."""
         deployment, rendering = render_case(overlay.parents[4], scratch / "deployment", overlay.parents[2].name)
         rendering.private.write(deployment.private_folder)
+        own = json.loads((overlay.parents[1] / "cluster.json").read_text())["namespace"]
         found = build(overlay)
-        (own,) = of_kind(found, "Namespace")
+        olds = [item["metadata"]["name"] for item in of_kind(found, "Namespace")]
+        assert own in olds
         found += build(deployment.private_folder)
-        self.objects = [moved(item, own["metadata"]["name"], self.namespace) for item in found]
+        for old in olds:
+            new = self.namespace if old == own else f"{self.namespace}-{old}"
+            found = moved(found, old, new)
+            self.namespaces += (new,)
+        self.objects = found
 
     def apply(self, *options: str, objects: list[Object] | None = None) -> str:
         """Apply as `moorage up` does, strictly; gives what the server warned of."""
@@ -71,25 +82,29 @@ class GoldenTree:
 
     def unfinished(self) -> list[str]:
         """Deployments and StatefulSets that lack a pod, and Jobs that are not complete."""
-        apps, batch = client.AppsV1Api(self.api), client.BatchV1Api(self.api)
-        workloads = [
-            *apps.list_namespaced_deployment(self.namespace).items,
-            *apps.list_namespaced_stateful_set(self.namespace).items,
-        ]
-        jobs = batch.list_namespaced_job(self.namespace).items
+        batch = client.BatchV1Api(self.api)
+        jobs = [item for name in self.namespaces for item in batch.list_namespaced_job(name).items]
         return [
-            *(item.metadata.name for item in workloads if not has_all_pods(item)),
+            *(item.metadata.name for item in self.workloads() if not has_all_pods(item)),
+            *(item.metadata.name for item in self.drivers() if not is_on_every_node(item)),
             *(item.metadata.name for item in jobs if not item.status.succeeded),
         ]
 
+    def workloads(self) -> list[Any]:
+        """Deployments and StatefulSets of all namespaces, as they are."""
+        apps = client.AppsV1Api(self.api)
+        kinds = (apps.list_namespaced_deployment, apps.list_namespaced_stateful_set)
+        return [item for name in self.namespaces for listed in kinds for item in listed(name).items]
+
+    def drivers(self) -> list[Any]:
+        """What runs on every node."""
+        listed = client.AppsV1Api(self.api).list_namespaced_daemon_set
+        return [item for name in self.namespaces for item in listed(name).items]
+
     def generations(self) -> dict[str, int]:
         """How often each workload's wish was changed; without those whose number an autoscaler changes at any time."""
-        apps = client.AppsV1Api(self.api)
-        found = [
-            *apps.list_namespaced_deployment(self.namespace).items,
-            *apps.list_namespaced_stateful_set(self.namespace).items,
-        ]
         scaled = {item["spec"]["scaleTargetRef"]["name"] for item in of_kind(self.objects, "HorizontalPodAutoscaler")}
+        found = [*self.workloads(), *self.drivers()]
         return {item.metadata.name: item.metadata.generation for item in found if item.metadata.name not in scaled}
 
     def scale(self, deployment: str, replicas: int) -> None:
@@ -104,7 +119,7 @@ class GoldenTree:
 
     def remove(self) -> None:
         """Take away what is of the whole cluster, and begin to take away the rest."""
-        self.cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
+        self.cluster.kubectl("delete", "namespace", *self.namespaces, "--ignore-not-found", "--wait=false")
         whole = [item for item in self.objects if item["kind"] in _WHOLE]
         self.cluster.kubectl("delete", "-f", "-", "--ignore-not-found", "--wait=false", stdin=yaml.safe_dump_all(whole))
 
@@ -116,6 +131,13 @@ def has_all_pods(item: Any) -> bool:
     return seen and (status.updated_replicas or 0) == (status.ready_replicas or 0) == (status.replicas or 0) == wanted
 
 
+def is_on_every_node(item: Any) -> bool:
+    """Whether a DaemonSet has a pod that works on each node that it is for."""
+    status = item.status
+    seen = status.observed_generation == item.metadata.generation
+    return bool(seen and status.desired_number_scheduled and status.number_ready == status.desired_number_scheduled)
+
+
 def moved(item: Any, old: str, new: str) -> Any:
     """The same object in another namespace: nothing else of it changes."""
     if isinstance(item, list):
@@ -125,7 +147,7 @@ def moved(item: Any, old: str, new: str) -> Any:
     changed = {
         key: new if key == "namespace" and value == old else moved(value, old, new) for key, value in item.items()
     }
-    if item.get("kind") == "Namespace" and "metadata" in item:
+    if item.get("kind") == "Namespace" and item.get("metadata", {}).get("name") == old:
         changed["metadata"] = {**changed["metadata"], "name": new}
     return changed
 

@@ -38,7 +38,7 @@ def test_everything_is_admitted_strictly_and_comes_about(tree: GoldenTree) -> No
     tree.apply("--dry-run=server")
     tree.add_disks()
     warned = tree.apply()
-    (namespace,) = of_kind(tree.objects, "Namespace")
+    (namespace,) = [item for item in of_kind(tree.objects, "Namespace") if item["metadata"]["name"] == tree.namespace]
     if namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted":
         assert "would violate PodSecurity" not in warned
     tree.apply(objects=[*jobs_of_schedules(tree), *phases_of_backups(tree)])
