@@ -11,6 +11,7 @@ from moorage.stack.cluster import Cluster
 from moorage.stack.model import Acme, Stack
 from moorage.targets.k8s import ingress, names
 from moorage.targets.k8s.configuration import add_secret
+from moorage.targets.k8s.network import NGINX
 from moorage.tree import Tree
 
 ISSUER = "letsencrypt"
@@ -38,7 +39,7 @@ def objects(stack: Stack, cluster: Cluster) -> list[dict[str, Any]]:
     if acme is None:
         return []
     found = [_issuer(stack, cluster, acme), _certificate(stack)]
-    return found + ([_solver_policy(stack)] if acme.challenge == "http" else [])
+    return found + ([_solver_policy(stack, cluster)] if acme.challenge == "http" else [])
 
 
 def hosts(stack: Stack) -> list[str]:
@@ -94,10 +95,11 @@ def _certificate(stack: Stack) -> dict[str, Any]:
     }
 
 
-def _solver_policy(stack: Stack) -> dict[str, Any]:
+def _solver_policy(stack: Stack, cluster: Cluster) -> dict[str, Any]:
     """The proxy reaches the pods that answer a challenge, and those need no way out."""
     pods = {"matchLabels": {_SOLVER_LABEL: "true"}}
-    proxy = {"podSelector": {"matchLabels": names.selector(stack, "traefik")}}
+    own = {"podSelector": {"matchLabels": names.selector(stack, "traefik")}}
+    proxy = NGINX if cluster.ingress == "nginx" else own
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -29,7 +29,7 @@ PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "1
 PRIVATE_6 = ["fc00::/7", "fe80::/10"]
 INTERFACE_PORTS = (443, 6443, 8443)
 # The pods of an ingress-nginx, in whichever namespace the cluster has it.
-_NGINX = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "ingress-nginx"}}}
+NGINX = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "ingress-nginx"}}}
 
 
 def services(stack: Stack) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def policies(stack: Stack, cluster: Cluster) -> list[dict[str, Any]]:
     found += [*_external_databases(stack), *_backup_policies(stack), *_created(stack, cluster)]
     found += [_published(stack, name) for name in sorted({item.service for item in stack.publications})]
     if cluster.ingress == "nginx":
-        return [*found, *_from_proxy(stack, _NGINX)]
+        return [*found, *_from_proxy(stack, NGINX)]
     own = {"podSelector": {"matchLabels": names.selector(stack, "traefik")}}
     return [*found, _proxy(stack), *_from_proxy(stack, own)]
 
