@@ -33,8 +33,9 @@ def ingresses(stack: Stack, cluster: Cluster) -> list[dict[str, Any]]:
 
 
 def service_annotations(stack: Stack, service: str) -> dict[str, str]:
-    """What the proxy has to know of a Service: whether a visitor stays at one pod."""
-    if not any(route.service == service and route.sticky for route in stack.routes):
+    """What Traefik has to know of a Service: whether a visitor stays at one pod; ingress-nginx reads it at the Ingress."""
+    is_nginx = stack.cluster is not None and stack.cluster.ingress == "nginx"
+    if is_nginx or not any(route.service == service and route.sticky for route in stack.routes):
         return {}
     cookie = sticky_cookie()
     return {

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from moorage.parity.reasons import Allowed, Pair
 from moorage.stack.cluster import Cluster
 from moorage.stack.model import Route, Stack
 from moorage.targets.k8s import names
@@ -57,8 +56,9 @@ def path(router: Router, text: str, kind: str, *, is_expression: bool) -> str:
     """A path as nginx matches it; its regular expressions ignore capitals, and begin where the path does."""
     if kind == "expression":
         return text.removeprefix("(?i)").removeprefix("^")
-    if _strips(router):
-        return f"{_literal(text.rstrip('/'))}(/|$)(.*)"
+    prefix, rest = _taken_off(router, text, kind)
+    if prefix:
+        return f"{_literal(prefix)}(/|$)({_literal(rest)}" + (")$" if kind == "exact" else ".*)")
     return _literal(text) + ("$" if kind == "exact" else "") if is_expression else text
 
 
@@ -98,74 +98,17 @@ def _map_name(route: Route) -> str:
 
 
 def _strips(router: Router) -> bool:
-    """Whether the beginning of its paths is taken off; a single path stays as it is."""
-    is_below = any(match.kind == "prefix" for match in router.matches)
-    return router.route.strip_prefix and is_below and not router.is_denial
+    """Whether the beginning of its path is taken off."""
+    return any(_taken_off(router, match.path, match.kind)[0] for match in router.matches)
 
 
-_OPTIONS = {
-    **{f"option.{_OPTION}{name}": value for name, value in _NO_LIMITS.items()},
-    f"option.{_OPTION}ssl-redirect": "true",
-}
-_HEADERS = {
-    "headers.contentTypeNosniff": ("X-Content-Type-Options", "nosniff"),
-    "headers.customFrameOptionsValue": ("X-Frame-Options", ""),
-    "headers.referrerPolicy": ("Referrer-Policy", ""),
-    "headers.stsSeconds": ("Strict-Transport-Security", ""),
-}
-_LACKS = {
-    "headers.customResponseHeaders.Server": '""',
-    "headers.customResponseHeaders.X-Powered-By": '""',
-    "headers.forceSTSHeader": "yes",
-    "retry.attempts": "3",
-    "retry.initialInterval": "100ms",
-}
-
-
-def _is_nginx(pair: Pair) -> bool:
-    """Whether the second of both is served by ingress-nginx."""
-    return not pair.right_facts.get("proxy", "image") and bool(pair.left_facts.get("proxy", "image"))
-
-
-def _is_an_option(pair: Pair) -> bool:
-    if pair.left or not _is_nginx(pair):
-        return False
-    headers = f"option.{_OPTION}custom-headers"
-    own = pair.key.field == headers and pair.right.endswith("-headers")
-    return own or pair.key.field == "ingress class" or _OPTIONS.get(pair.key.field) == pair.right
-
-
-def _is_a_header(pair: Pair) -> bool:
-    """Whether every header map of the Ingresses says what the middleware says."""
-    name, expected = _HEADERS.get(pair.key.field, ("", ""))
-    expected = f"max-age={pair.left}" if name == "Strict-Transport-Security" else expected or pair.left
-    found = {text for key, text in pair.right_facts.values.items() if key.field == f"data.{name}"}
-    return _is_nginx(pair) and not pair.right and found == {expected}
-
-
-def _is_left_to_nginx(pair: Pair) -> bool:
-    return _is_nginx(pair) and not pair.right and _LACKS.get(pair.key.field) == pair.left
-
-
-def _is_in_the_order_of_nginx(pair: Pair) -> bool:
-    """Whether it is an order that ingress-nginx has by itself: the longest path first, and headers by a map."""
-    return _is_nginx(pair) and not pair.right and pair.key.field in ("priority", "middlewares", "entry points")
-
-
-DIFFERENCES = (
-    Allowed("route *", "*", "ingress-nginx is told by annotations what Traefik is told by middlewares.", _is_an_option),
-    Allowed(
-        "route *",
-        "*",
-        "ingress-nginx takes the longest path first, and knows no middlewares.",
-        _is_in_the_order_of_nginx,
-    ),
-    Allowed("middleware *", "headers.*", "ingress-nginx takes headers from a map.", _is_a_header),
-    Allowed(
-        "middleware *",
-        "*",
-        "ingress-nginx tries a failed request again by a rule of its own, and keeps headers that tell its version.",
-        _is_left_to_nginx,
-        capability=True,
-    ),
-)
+def _taken_off(router: Router, text: str, kind: str) -> tuple[str, str]:
+    """The prefix of the route that is taken off a path, and what stays of it; the first that fits, as with Traefik."""
+    if kind == "expression" or router.is_denial or not router.route.strip_prefix:
+        return "", text
+    found = next(
+        (item for item in router.route.paths if text == item or text.startswith(f"{item.rstrip('/')}/")), ""
+    ).rstrip("/")
+    rest = text[len(found) :].strip("/")
+    # Just the prefix itself can't be told from what is below it.
+    return (found, rest) if found and (rest or kind == "prefix") else ("", text)
