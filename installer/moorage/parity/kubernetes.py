@@ -154,9 +154,6 @@ def _rest(facts: Facts, item: Mapping[str, Any]) -> None:
         shown.pop("annotations", None)
     elif kind == "ConfigMap":
         shown["binaryData"] = item.get("binaryData")
-        if name.endswith("-headers"):
-            # Of ingress-nginx, and of no pod.
-            shown["data"] = item.get("data")
         if name == _SHIPPED:
             shown["data"] = {key: digest(text) for key, text in (item.get("data") or {}).items()}
     else:

@@ -1,12 +1,12 @@
-"""Routes of a cluster: Ingresses with Traefik's annotations, and the files that Traefik reads there."""
+"""Routes of a cluster: Ingresses with annotations of Traefik or ingress-nginx, and the files that Traefik reads there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moorage.formats import parse_yaml
-from moorage.parity import proxy
+from moorage.parity import ingress_nginx, proxy
 from moorage.parity.facts import Facts
 from moorage.parity.kubernetes_network import behind, target_of
 from moorage.parity.kubernetes_objects import Objects, plain_name
@@ -24,8 +24,10 @@ _COOKIE = {"httponly": "httpOnly", "samesite": "sameSite"}
 
 def note(facts: Facts, objects: Objects) -> None:
     """Every path of every Ingress, and the proxy's own files."""
+    nginx = ingress_nginx.Reader(objects)
+    nginx.note(facts)
     for ingress in objects.of("Ingress"):
-        _ingress(facts, objects, ingress)
+        _ingress(facts, objects, ingress, nginx)
     note_authorities(facts, objects)
     for kind, name in (("static", "traefik-static"), ("dynamic", "traefik-dynamic")):
         for item in objects.of("ConfigMap"):
@@ -62,38 +64,60 @@ def _dashboard(facts: Facts, content: Mapping[str, Any]) -> None:
             facts.note(f"router {name}", path, text)
 
 
-def _ingress(facts: Facts, objects: Objects, ingress: Mapping[str, Any]) -> None:
-    metadata, spec = ingress["metadata"], ingress.get("spec") or {}
-    options = dict(metadata.get("annotations") or {})
-    named = [
-        name.strip().removesuffix("@file")
-        for name in options.pop(f"{_OPTION}middlewares", "").split(",")
-        if name.strip()
-    ]
-    matcher = options.pop(f"{_OPTION}pathmatcher", "")
-    priority, entry = options.pop(f"{_OPTION}priority", ""), options.pop(f"{_OPTION}entrypoints", "")
-    logged = options.pop(f"{_OPTION}observability.accesslogs", "true") != "false"
+def _ingress(facts: Facts, objects: Objects, ingress: Mapping[str, Any], nginx: ingress_nginx.Reader) -> None:
+    spec = ingress.get("spec") or {}
     certificates = {
         host: item.get("secretName", "") for item in spec.get("tls") or [] for host in item.get("hosts") or []
     }
     for rule in spec.get("rules") or []:
         host = str(rule.get("host", "every host"))
         for path in (rule.get("http") or {}).get("paths") or []:
-            kind = _KINDS.get(str(path.get("pathType")), str(path.get("pathType")))
-            if matcher and kind == "below":
-                kind = _MATCHERS.get(str(matcher), str(matcher))
             backend = (path.get("backend") or {}).get("service") or {}
-            number = (backend.get("port") or {}).get("number") or (backend.get("port") or {}).get("name")
-            to = target_of(objects, str(backend.get("name")), number)
-            text = str(path.get("path", "/"))
-            match = proxy.Match(host, kind, text.removeprefix(_NO_SLASH) if kind == "like" else text)
-            subject = proxy.note_router(facts, match, priority, to=to, middlewares=named, entry=entry, is_logged=logged)
+            name, number = str(backend.get("name")), (backend.get("port") or {})
+            if ingress_nginx.is_for_nginx(ingress):
+                said = nginx.said(ingress, host, path, has_tls=host in certificates)
+            else:
+                said = _said(objects, ingress, host, path, name)
+            to = target_of(objects, name, number.get("number") or number.get("name"))
+            subject = proxy.note_router(
+                facts,
+                said.match,
+                said.priority,
+                to=to,
+                middlewares=said.middlewares,
+                entry=said.entry,
+                is_logged=said.is_logged,
+            )
             if host in certificates:
                 facts.note(subject, "certificate", _origin(objects, host, certificates[host]))
-            _sticky(facts, objects, subject, str(backend.get("name")))
             facts.note(subject, "ingress class", spec.get("ingressClassName"))
-            for name, text in options.items():
-                facts.note(subject, f"option.{name}", text)
+            for field, text in said.more.items():
+                facts.note(subject, field, text)
+
+
+def _said(objects: Objects, ingress: Mapping[str, Any], host: str, path: Mapping[str, Any], service: str) -> proxy.Said:
+    """One path as Traefik takes it."""
+    options = dict(ingress["metadata"].get("annotations") or {})
+    named = [
+        name.strip().removesuffix("@file")
+        for name in options.pop(f"{_OPTION}middlewares", "").split(",")
+        if name.strip()
+    ]
+    kind = _KINDS.get(str(path.get("pathType")), str(path.get("pathType")))
+    matcher = options.pop(f"{_OPTION}pathmatcher", "")
+    if matcher and kind == "below":
+        kind = _MATCHERS.get(str(matcher), str(matcher))
+    text = str(path.get("path", "/"))
+    priority, entry = options.pop(f"{_OPTION}priority", ""), options.pop(f"{_OPTION}entrypoints", "")
+    logged = options.pop(f"{_OPTION}observability.accesslogs", "true") != "false"
+    return proxy.Said(
+        match=proxy.Match(host, kind, text.removeprefix(_NO_SLASH) if kind == "like" else text),
+        priority=priority,
+        middlewares=named,
+        entry=entry,
+        is_logged=logged,
+        more={**dict(_sticky(objects, service)), **{f"option.{name}": text for name, text in options.items()}},
+    )
 
 
 def _origin(objects: Objects, host: str, secret: str) -> str:
@@ -121,7 +145,7 @@ def note_authorities(facts: Facts, objects: Objects) -> None:
         proxy.note_authority(facts, name, server=acme.get("server"), email=acme.get("email"), challenge=challenge)
 
 
-def _sticky(facts: Facts, objects: Objects, subject: str, service: str) -> None:
+def _sticky(objects: Objects, service: str) -> Iterator[tuple[str, str]]:
     for item in objects.of("Service"):
         if item["metadata"]["name"] != service:
             continue
@@ -129,7 +153,6 @@ def _sticky(facts: Facts, objects: Objects, subject: str, service: str) -> None:
         for name, text in options.items():
             found = name.removeprefix(f"{_SERVICE_OPTION}sticky.cookie")
             if found != name and found.startswith("."):
-                key = _COOKIE.get(found[1:], found[1:])
-                facts.note(subject, f"sticky.cookie.{key}", "yes" if text == "true" else text)
+                yield f"sticky.cookie.{_COOKIE.get(found[1:], found[1:])}", "yes" if text == "true" else text
             elif found != name and text != "true":
-                facts.note(subject, "sticky", text)
+                yield "sticky", text

@@ -29,6 +29,18 @@ class Match:
     path: str
 
 
+@dataclass(frozen=True)
+class Said:
+    """What is done to the requests that match; `more` are facts of the route beside."""
+
+    match: Match
+    priority: str
+    middlewares: list[str]
+    entry: str
+    is_logged: bool
+    more: Mapping[str, str]
+
+
 def matches(rule: str) -> Iterator[Match] | None:
     """What a rule of ours asks for, one by one; None for one of another form."""
     hosts, paths = [], []

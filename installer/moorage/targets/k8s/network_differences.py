@@ -61,11 +61,6 @@ def _shares_a_network(pair: Pair) -> bool:
     return not pair.left and pair.right == "yes" and bool(pair.beside("network of")[1])
 
 
-def _without_proxy(pair: Pair) -> bool:
-    """Whether the cluster has a proxy of its own, for all deployments in it."""
-    return not pair.right and not pair.right_facts.get("proxy", "image")
-
-
 DIFFERENCES = (
     Allowed(
         "network",
@@ -111,10 +106,6 @@ DIFFERENCES = (
         only_right("yes"),
     ),
     Allowed("service *", "name.*", "Containers of one pod are found by each of their names.", _shares_a_network),
-    *(
-        Allowed(subject, field, "The cluster has an ingress-nginx of its own in the proxy's place.", _without_proxy)
-        for subject, field in (("proxy", "*"), ("network", "proxy → *"), ("network", "* → proxy"))
-    ),
     Allowed("network", "Docker's proxy → *", "Nobody asks Docker for anything in a cluster.", nothing_right),
     Allowed("network", "* → Docker's proxy", "Nobody asks Docker for anything in a cluster.", nothing_right),
 )
