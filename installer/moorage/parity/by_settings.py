@@ -79,6 +79,8 @@ class Effect:
     field: str
     when: Condition = _always
     capability: bool = False
+    # Keys below that one which change less, and have reasons of their own.
+    but: tuple[str, ...] = ()
 
 
 _EFFECTS = (
@@ -113,7 +115,7 @@ _EFFECTS = (
     Effect("kubernetes.components", "component *", "*", _one_has_it),
     Effect("kubernetes.roles", "component *", "ServiceAccount *.metadata.annotations.*"),
     Effect("kubernetes.load_balancer", "network", "outside *"),
-    Effect("kubernetes", "object *", "*"),
+    Effect("kubernetes", "object *", "*", but=("kubernetes.ingress", "kubernetes.ingress_class")),
     Effect("env", "component *", "ConfigMap *.data.*"),
     Effect("env", "*", "environment.*"),
     Effect("env", "*", "file.*"),
@@ -141,7 +143,7 @@ def explanation(pair: Pair) -> tuple[str, bool] | None:
     for facts in (pair.left_facts, pair.right_facts):
         for key in facts.settings:
             for effect in (*_EFFECTS, *_of_service(key)):
-                if _is_below(key, effect.key) and _fits(effect, pair):
+                if _is_below(key, effect.key) and key not in effect.but and _fits(effect, pair):
                     return f"by moorage.yaml: environments.{facts.environment}.{_shown(key, effect)}", effect.capability
     return None
 

@@ -106,7 +106,9 @@ class Reader:
         found = read_path(text, path_type, options, is_expression=is_expression)
         used = {"custom-headers"} if self._headers(ingress, options) else set()
         used |= {"use-regex", "rewrite-target"} if found.stripped else {"use-regex"} if found.kind == "like" else set()
-        more = dict(_limits(options))
+        more = dict(_limits(options)) | {
+            "ingress class": str((ingress.get("spec") or {}).get("ingressClassName", "none"))
+        }
         if is_expression and found.kind != "like":
             more["capitals"] = "ignored"
         if found.stripped and found.kind == "below":

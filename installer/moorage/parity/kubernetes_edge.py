@@ -90,7 +90,6 @@ def _ingress(facts: Facts, objects: Objects, ingress: Mapping[str, Any], nginx: 
             )
             if host in certificates:
                 facts.note(subject, "certificate", _origin(objects, host, certificates[host]))
-            facts.note(subject, "ingress class", spec.get("ingressClassName"))
             for field, text in said.more.items():
                 facts.note(subject, field, text)
 

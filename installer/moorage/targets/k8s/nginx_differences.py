@@ -13,6 +13,7 @@ from moorage.parity.reasons import Allowed, Condition, Pair, adding, lacking, no
 # Traefik on a server or in another cluster; the condition says that the second has none.
 _BOTH = ("any", "cluster")
 _PROXY = "The cluster has an ingress-nginx of its own in the proxy's place."
+_HEADERS = "ingress-nginx reads cookies at the Ingress, and headers from a map."
 _BY_ITSELF = {"capitals": "ignored", "parts": "whole ones only", "read timeout": "3600s", "send timeout": "3600s"}
 _LACKS = {
     "compress": "{}",
@@ -24,6 +25,31 @@ _LACKS = {
 _LEFT_TO_NGINX = {"moorage::compress", "moorage::retry"}
 _TLS = {"options.default.minVersion": "VersionTLS12", "options.default.sniStrict": "no"}
 _ROUTE = re.compile(r"route (?P<host>\S+) (?P<kind>just|below|like) (?P<path>.*?)(?: unlogged)?")
+# What else there is of Traefik in a cluster.
+_OBJECTS = (
+    "object * traefik",
+    "object * traefik-*",
+    "object Deployment proxy",
+    "object NetworkPolicy proxy",
+)
+_PEER = "spec.ingress.0.from.0."
+_PEER_NAME = f"{_PEER}podSelector.matchLabels.app.kubernetes.io/name"
+_PEER_INSTANCE = f"{_PEER}podSelector.matchLabels.app.kubernetes.io/instance"
+_STICKY = "annotations.traefik.ingress.kubernetes.io/service.sticky.cookie"
+_COOKIE = {
+    _STICKY: "true",
+    f"{_STICKY}.httponly": "true",
+    f"{_STICKY}.name": "moorage_affinity",
+    f"{_STICKY}.samesite": "lax",
+}
+# Every object has them; in capitals what the environment calls its own.
+_EVERY = {
+    "apiVersion": "v1",
+    "namespace": "NAMESPACE",
+    "labels.app.kubernetes.io/instance": "PROJECT",
+    "labels.app.kubernetes.io/managed-by": "moorage",
+    "labels.moorage/environment": "ENVIRONMENT",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +82,35 @@ def _is_the_one_class(pair: Pair) -> bool:
     """Whether all of an environment's Ingresses are of one class, which moorage.yaml names; Traefik's needs none."""
     classes = {text for key, text in pair.right_facts.values.items() if key.field == pair.key.field}
     named = pair.right_facts.settings.get("kubernetes.ingress_class")
-    return not pair.left and len(classes) == 1 and classes <= ({named} if named else classes)
+    return not pair.left and len(classes) == 1 and "none" not in classes and classes <= ({named} if named else classes)
+
+
+def _is_asked_by_class(pair: Pair) -> bool:
+    """Whether a challenge is answered by Ingresses of the class that the environment's own have."""
+    here = pair.left_facts.wholly_neutral(pair.left_facts.values.get(pair.key, ""))
+    there = pair.right_facts.values.get(pair.key, "")
+    classes = {text for key, text in pair.right_facts.values.items() if key.field == "ingress class"}
+    return here == "moorage-${NAMESPACE}" and classes == {there}
+
+
+def _is_of_the_proxy(pair: Pair) -> bool:
+    """Whether a policy lets in the pods of ingress-nginx, in whichever namespace, in the place of Traefik's."""
+    own = pair.left_facts.own.get("PROJECT", "")
+    return (pair.key.field, pair.left_facts.values.get(pair.key, ""), pair.right) in (
+        (f"{_PEER}namespaceSelector", "", "{}"),
+        (_PEER_INSTANCE, own, ""),
+        (_PEER_NAME, "traefik", "ingress-nginx"),
+    )
+
+
+def _is_a_map(pair: Pair) -> bool:
+    """Whether it is what every object of a service says; what is in a map of headers is told by the middlewares."""
+    facts, found = pair.right_facts, pair.right_facts.values.get(pair.key, "")
+    if pair.key.field == "labels.app.kubernetes.io/name":
+        name = pair.key.subject.removeprefix("object ConfigMap ").removesuffix("-headers")
+        return not pair.left and found in (name, re.sub(r"-\d+$", "", name))
+    expected = _EVERY.get(pair.key.field)
+    return not pair.left and expected is not None and found == facts.own.get(expected, expected)
 
 
 def _has_no_class(pair: Pair) -> bool:
@@ -130,10 +184,21 @@ DIFFERENCES = (
             ("network", "* → proxy from"),
             ("router moorage::dashboard", "*"),
             ("middleware moorage::dashboard-password", "*"),
+            *((subject, "*") for subject in _OBJECTS),
         )
     ),
     Allowed("route *", "ingress class", "Says whose Ingress it is.", _to_nginx(_is_the_one_class), _BOTH),
     Allowed("route *", "option.kubernetes.io/ingress.class", "Says whose Ingress it is.", _to_nginx(_has_no_class), _BOTH),
+    Allowed(
+        "object Issuer *",
+        "spec.acme.solvers.*.http01.ingress.class",
+        "Says whose Ingress it is.",
+        _to_nginx(_is_asked_by_class),
+        _BOTH,
+    ),
+    Allowed("object NetworkPolicy proxy-to-*", "*", _PROXY, _to_nginx(_is_of_the_proxy), _BOTH),
+    Allowed("object ConfigMap *-headers", "*", _HEADERS, _to_nginx(_is_a_map), _BOTH),
+    Allowed("object Service *", "annotations.*", _HEADERS, _to_nginx(lacking(_COOKIE)), _BOTH),
     Allowed(
         "route *",
         "priority",
