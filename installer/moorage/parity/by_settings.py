@@ -52,6 +52,12 @@ def _other_challenge(pair: Pair) -> bool:
     return _other_certificates(pair) and {pair.left, pair.right} == {"http", "dns cloudflare"}
 
 
+def _is_answered_in_one(pair: Pair) -> bool:
+    """Whether an authority asks one of them only by HTTP."""
+    asked = [facts.get("tls", "letsencrypt asks by") for facts in (pair.left_facts, pair.right_facts)]
+    return not (pair.left and pair.right) and asked.count("http") == 1
+
+
 def _is_the_other_entry(pair: Pair) -> bool:
     return _one_has_https(pair) and {pair.left, pair.right} == {"web", "websecure"}
 
@@ -100,6 +106,8 @@ _EFFECTS = (
     Effect("tls.mode", "route *", "certificate"),
     Effect("tls", "route *", "entry points", _is_the_other_entry),
     Effect("tls", "network", "outside 443/tcp → proxy", _one_has_https),
+    Effect("tls", "network", "proxy → challenge", _is_answered_in_one),
+    Effect("tls", "object NetworkPolicy proxy", "spec.egress.*.http01-solver", _is_answered_in_one),
     Effect("tls", "route *", "middlewares", _only_its_headers),
     Effect("tls", "middleware *:headers", "headers.customResponseHeaders.*", _one_has_https),
     Effect("tls", "*", "environment.*", _says_whether_https),
@@ -111,7 +119,7 @@ _EFFECTS = (
     Effect("tls", "object Service traefik", "spec.ports.websecure*", _one_has_https),
     Effect("kubernetes.team", "object Role team-*", "*"),
     Effect("kubernetes.team", "object RoleBinding team-*", "*"),
-    Effect("kubernetes", "volume *", "size"),
+    Effect("kubernetes", "volume *", "size", but=("kubernetes.ingress", "kubernetes.ingress_class")),
     Effect("kubernetes.components", "component *", "*", _one_has_it),
     Effect("kubernetes.roles", "component *", "ServiceAccount *.metadata.annotations.*"),
     Effect("kubernetes.load_balancer", "network", "outside *"),

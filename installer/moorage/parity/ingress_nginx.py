@@ -144,6 +144,7 @@ class Reader:
             facts.note(f"middleware {_DENY}", "ipAllowList.sourceRange", options.get("whitelist-source-range"))
             for name, text in self._headers(item, options).items():
                 _note_header(facts, self._route(item, options), name, text)
+            self._note_marks(facts, item, options)
             for path in _paths(item):
                 found = read_path(
                     str(path.get("path", "/")),
@@ -155,6 +156,15 @@ class Reader:
                     stripped.setdefault(self._route(item, options), {})[found.stripped] = None
         for route, prefixes in stripped.items():
             facts.note(f"middleware {route}:strip", "stripPrefix.prefixes", ", ".join(prefixes))
+
+    def _note_marks(self, facts: Facts, ingress: Mapping[str, Any], options: Mapping[str, str]) -> None:
+        """Whether a map of headers is marked as the Ingresses are that name it."""
+        found = self._maps.get(options.get("custom-headers", "").partition("/")[2])
+        if found is None:
+            return
+        metadata, own = found["metadata"], ingress["metadata"]
+        if metadata.get("labels") != own.get("labels") or found.get("apiVersion") != "v1":
+            facts.note(f"object ConfigMap {metadata['name']}", "marks", "not those of its Ingress")
 
     def _middlewares(self, ingress: Mapping[str, Any], options: Mapping[str, str], found: PathRead) -> Iterator[str]:
         headers = self._headers(ingress, options)

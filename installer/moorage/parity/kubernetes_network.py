@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moorage.formats import parse_yaml
-from moorage.parity import proxy
+from moorage.parity import ingress_nginx, proxy
 from moorage.parity.facts import Facts
 from moorage.parity.kubernetes_objects import Objects, Pod, plain_name
 from moorage.parity.policies import EVERY, Policies, ports_text
@@ -16,6 +16,11 @@ _NETWORK = "moorage/network."
 _INSTANCE = "app.kubernetes.io/instance"
 # A pod that nobody rendered: what it reaches is what a namespace leaves open.
 _STRANGER = Pod("any other pod", {}, {"metadata": {"labels": {}}})
+
+# The pods of an ingress-nginx, in a namespace of its own.
+_NGINX = Pod("proxy", {}, {"metadata": {"labels": {"app.kubernetes.io/name": "ingress-nginx"}}})
+# A pod that answers an authority's question, as cert-manager makes it.
+_SOLVER = Pod("challenge", {}, {"metadata": {"labels": {"acme.cert-manager.io/http01-solver": "true"}}})
 
 
 def note(facts: Facts, objects: Objects) -> None:
@@ -38,9 +43,29 @@ def note(facts: Facts, objects: Objects) -> None:
         own = {network: "member", _INSTANCE: str((namespace.get("labels") or {}).get(_INSTANCE, ""))}
         alone = Pod("", {}, {"metadata": {"labels": own}})
         facts.note(f"network {network.removeprefix(_NETWORK)}", "way out", bool(policies.to_outside(alone)))
+    _proxied(facts, objects, policies)
     entries = _entries(objects)
     for service in objects.of("Service"):
         _service(facts, objects, policies, service, entries)
+
+
+def _proxied(facts: Facts, objects: Objects, policies: Policies) -> None:
+    """What an ingress-nginx reaches, and whether the proxy reaches who answers for a certificate."""
+    is_nginx = any(ingress_nginx.is_for_nginx(item) for item in objects.of("Ingress"))
+    solvers = [_SOLVER] if any("http01" in solver for solver in _solvers(objects)) else []
+    if is_nginx:
+        for pod in (*objects.pods, *solvers):
+            for subject in pod.subjects:
+                facts.note(SUBJECT, f"proxy → {subject}", ports_text(policies.from_afar(pod, _NGINX)))
+        return
+    for pod in objects.pods:
+        for solver in solvers if pod.subject == "proxy" else ():
+            facts.note(SUBJECT, f"proxy → {solver.subject}", ports_text(policies.between(pod, solver)))
+
+
+def _solvers(objects: Objects) -> Iterator[Mapping[str, Any]]:
+    for issuer in objects.of("Issuer"):
+        yield from ((issuer.get("spec") or {}).get("acme") or {}).get("solvers") or []
 
 
 def behind(objects: Objects, service: Mapping[str, Any]) -> list[Pod]:

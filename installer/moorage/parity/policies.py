@@ -41,6 +41,21 @@ class Policies:
                 found |= _ports(rule, target)
         return EVERY if found >= EVERY else frozenset(found)
 
+    def from_afar(self, target: Pod, source: Pod) -> frozenset[Port]:
+        """The ports that a pod in a namespace of somebody else reaches, however that one is called."""
+        rules = self._rules(target, "Ingress")
+        if rules is None:
+            return EVERY
+        found: set[Port] = set()
+        for rule in rules:
+            peers = rule.get("from") or []
+            if not peers or any(
+                _selects(peer.get("namespaceSelector"), {}) and _selects(peer.get("podSelector") or {}, source.labels)
+                for peer in peers
+            ):
+                found |= _ports(rule, target)
+        return EVERY if found >= EVERY else frozenset(found)
+
     def to_outside(self, source: Pod) -> str:
         """The addresses outside of the namespace that a pod reaches, as a person would write them."""
         rules = self._rules(source, "Egress")

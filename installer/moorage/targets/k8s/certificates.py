@@ -6,20 +6,18 @@ import base64
 import re
 from typing import Any
 
-from moorage.parity.reasons import Allowed, Pair, lacking
+from moorage.parity.reasons import Allowed, Pair, lacking, only_right
 from moorage.stack.cluster import Cluster
 from moorage.stack.model import Acme, Stack
 from moorage.targets.k8s import ingress, names
 from moorage.targets.k8s.configuration import add_secret
-from moorage.targets.k8s.network import NGINX
+from moorage.targets.k8s.network import NGINX, SOLVERS
 from moorage.tree import Tree
 
 ISSUER = "letsencrypt"
 _TOKEN = "CF_DNS_API_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_SECRET = "cloudflare-token"  # noqa: S105 - the name of an object
 _TOKEN_KEY = "api-token"  # noqa: S105 - likewise
-# What cert-manager puts on the pods that answer an HTTP challenge.
-_SOLVER_LABEL = "acme.cert-manager.io/http01-solver"
 _SOLVER_PORT = 8089
 
 
@@ -97,7 +95,6 @@ def _certificate(stack: Stack) -> dict[str, Any]:
 
 def _solver_policy(stack: Stack, cluster: Cluster) -> dict[str, Any]:
     """The proxy reaches the pods that answer a challenge, and those need no way out."""
-    pods = {"matchLabels": {_SOLVER_LABEL: "true"}}
     own = {"podSelector": {"matchLabels": names.selector(stack, "traefik")}}
     proxy = NGINX if cluster.ingress == "nginx" else own
     return {
@@ -105,7 +102,7 @@ def _solver_policy(stack: Stack, cluster: Cluster) -> dict[str, Any]:
         "kind": "NetworkPolicy",
         "metadata": {"name": "proxy-to-challenge", "labels": names.labels(stack, "traefik")},
         "spec": {
-            "podSelector": pods,
+            "podSelector": SOLVERS,
             "policyTypes": ["Ingress"],
             "ingress": [{"from": [proxy], "ports": [{"port": _SOLVER_PORT, "protocol": "TCP"}]}],
         },
@@ -126,6 +123,12 @@ _BROUGHT = {
 }
 
 DIFFERENCES = (
+    Allowed(
+        "network",
+        "proxy → challenge",
+        "cert-manager answers an authority's questions in pods of its own; on a server Traefik does.",
+        only_right(str(_SOLVER_PORT)),
+    ),
     Allowed(
         "tls",
         "*",

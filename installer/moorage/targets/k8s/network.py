@@ -28,6 +28,8 @@ from moorage.targets.k8s import ingress, names
 PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"]
 PRIVATE_6 = ["fc00::/7", "fe80::/10"]
 INTERFACE_PORTS = (443, 6443, 8443)
+# What cert-manager puts on the pods that answer an HTTP challenge.
+SOLVERS = {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
 # The pods of an ingress-nginx, in whichever namespace the cluster has it.
 NGINX = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "ingress-nginx"}}}
 
@@ -218,12 +220,14 @@ def _among(stack: Stack, network: str, *, has_way_out: bool) -> dict[str, Any]:
 
 
 def _proxy(stack: Stack) -> dict[str, Any]:
-    """The edge: anybody reaches it, it reaches what has a route, and asks the cluster for its routes."""
+    """The edge: anybody reaches it, it reaches what has a route or answers a challenge, and asks the cluster for its routes."""
     proxy = {"matchLabels": names.selector(stack, "traefik")}
     routed = [
         {"podSelector": {"matchLabels": names.selector(stack, name)}}
         for name in sorted({route.service for route in stack.routes})
     ]
+    if stack.edge.acme is not None and stack.edge.acme.challenge == "http":
+        routed.append({"podSelector": SOLVERS})
     open_ports = [{"port": port, "protocol": "TCP"} for port in ("web", "websecure")]
     return _policy(
         "proxy", proxy, ["Ingress", "Egress"], ingress=[{"ports": open_ports}], egress=[{"to": routed}, _interface()]
