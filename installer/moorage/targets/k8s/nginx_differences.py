@@ -179,7 +179,8 @@ DIFFERENCES = (
         for subject, field in (
             ("proxy", "*"),
             ("pod of proxy", "*"),
-            ("network", "proxy → *"),
+            ("network", "proxy → names"),
+            ("network", "proxy → outside"),
             ("network", "* → proxy"),
             ("network", "* → proxy from"),
             ("router moorage::dashboard", "*"),
