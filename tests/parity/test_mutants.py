@@ -20,6 +20,7 @@ _TRIALS = [
     ("notes", ("compose", "minikube", "eks-beta"), "minikube"),
     ("bring-your-own", ("compose", "minikube", "eks"), "compose"),
     ("bring-your-own", ("compose", "minikube", "eks"), "minikube"),
+    ("bring-your-own-nginx", ("compose", "eks", "nginx"), "nginx"),
     ("opensail", ("compose", "minikube", "eks-production"), "compose"),
     ("opensail", ("compose", "minikube", "eks-production"), "minikube"),
 ]
