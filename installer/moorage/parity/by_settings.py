@@ -107,7 +107,7 @@ _EFFECTS = (
     Effect("tls", "route *", "entry points", _is_the_other_entry),
     Effect("tls", "network", "outside 443/tcp → proxy", _one_has_https),
     Effect("tls", "network", "proxy → challenge", _is_answered_in_one),
-    Effect("tls", "object NetworkPolicy proxy", "spec.egress.*.http01-solver", _is_answered_in_one),
+    Effect("tls", "object NetworkPolicy proxy", "spec.egress.*/http01-solver", _is_answered_in_one),
     Effect("tls", "route *", "middlewares", _only_its_headers),
     Effect("tls", "middleware *:headers", "headers.customResponseHeaders.*", _one_has_https),
     Effect("tls", "*", "environment.*", _says_whether_https),
