@@ -29,6 +29,11 @@ EXCUSED: tuple[tuple[str, str, str], ...] = (
         "*",
         "whether Docker makes what is missing: what is rendered is there",
     ),
+    (
+        "compose/compose.yaml: services.traefik.networks.edge.aliases.0",
+        "gone",
+        "Compose's default, too: the service's name",
+    ),
     ("compose/.env: MOORAGE_SOCKET_PROXY_*", "*", "which HAProxy it is: no cluster has that service"),
     ("*.securityContext.readOnlyRootFilesystem", "gone", "a root that may be written is Kubernetes' default, too"),
     ("*.configMap.defaultMode", "gone", "0644 of a mount that is read-only is no more than 0444"),

@@ -67,7 +67,7 @@ def note_dynamic(facts: Facts, content: Mapping[str, Any]) -> None:
     http = content.get("http") or {}
     for name, settings in (http.get("middlewares") or {}).items():
         for path, text in leaves(settings):
-            facts.note(f"middleware {name}", path, text)
+            facts.note(f"middleware {name}", path or "is", text)
     for path, text in leaves(content.get("tls") or {}):
         facts.note("tls", path, text)
     for part, value in http.items():

@@ -6,6 +6,8 @@ from moorage.parity.reasons import Allowed, Pair, lacking, nothing_left, only_le
 from moorage.quantities import parse_duration
 from moorage.stack.model import DEFAULT_PROCESSES
 
+# A socket has no mode of its own in a mount.
+_SOCKET = ("host /var/run/docker.sock", "host /var/run/docker.sock read-only")
 _ALWAYS = ("label.moorage.revision", "label.moorage.runs")
 _MARKED = {
     "job *": ("label.moorage.revision",),
@@ -80,7 +82,7 @@ DIFFERENCES = (
         "service *",
         "mount./var/run/docker.sock",
         "Nobody answers behind Docker's socket on a node; the app asks the cluster there.",
-        lambda pair: pair.left.startswith("host /var/run/docker.sock") and not pair.right,
+        lambda pair: pair.left in _SOCKET and not pair.right,
     ),
     Allowed("pod of *", "*", "Settings of pods that a container has no word for.", nothing_left),
     Allowed(
