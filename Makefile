@@ -41,6 +41,7 @@ test-cluster: $(BIN)/moorage engine ## The tests against a real Kubernetes, comp
 	@$(BIN)/pytest tests/cluster
 
 soak: $(BIN)/moorage images ## The randomised tests with their full counts.
+	@MOORAGE_MUTANTS=1 $(BIN)/pytest -m slow tests/parity -n auto -q
 	@MOORAGE_KILLS=20 $(BIN)/pytest -m slow tests/docker -q
 	@MOORAGE_KILLS=30 $(BIN)/pytest tests/docker/test_restores.py tests/docker/test_job_parts.py -k "killed or test_night or test_restores or test_restic" -q
 

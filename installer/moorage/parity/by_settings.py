@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from moorage.parity.facts import Facts
 from moorage.parity.reasons import Condition, Pair
+from moorage.parity.words import size
 
 _SIZES = (
     "limit.*",
@@ -72,6 +73,32 @@ def _one_has_it(pair: Pair) -> bool:
     return any(all(key.subject != pair.key.subject for key in facts.values) for facts in sides)
 
 
+def _differs(pair: Pair, setting: str) -> bool:
+    return pair.left_facts.settings.get(setting) != pair.right_facts.settings.get(setting)
+
+
+def _is_the_same_app(pair: Pair) -> bool:
+    """Whether two images differ in nothing but what `images` changes: where they come from, and which version they are."""
+    (place, name, tag), (other_place, other_name, other_tag) = _parts(pair.left), _parts(pair.right)
+    return (
+        name == other_name != ""
+        and (place == other_place or _differs(pair, "images.registry"))
+        and (tag == other_tag or _differs(pair, "images.tag"))
+    )
+
+
+def _parts(image: str) -> tuple[str, str, str]:
+    """Registry and path, name, tag or digest of an image."""
+    place, _, last = image.rpartition("/")
+    name, mark, tag = last.partition("@" if "@" in last else ":")
+    return place, name, mark + tag
+
+
+def _says_when_to_pull(pair: Pair) -> bool:
+    words = {"always", "missing", "never", "Always", "IfNotPresent", "Never"}
+    return {pair.left, pair.right} <= words
+
+
 def _always(pair: Pair) -> bool:  # noqa: ARG001 - a condition
     return True
 
@@ -85,8 +112,6 @@ class Effect:
     field: str
     when: Condition = _always
     capability: bool = False
-    # Keys below that one which change less, and have reasons of their own.
-    but: tuple[str, ...] = ()
 
 
 _EFFECTS = (
@@ -113,26 +138,44 @@ _EFFECTS = (
     Effect("tls", "*", "environment.*", _says_whether_https),
     Effect("tls", "backup*", "file./deployment/secrets/*/CF_DNS_API_TOKEN"),
     Effect("tls", "proxy", "environment.CF_DNS_API_TOKEN"),
-    Effect("tls", "object Certificate *", "*"),
-    Effect("tls", "object Issuer *", "*"),
-    Effect("tls", "object NetworkPolicy proxy-to-challenge", "*"),
+    Effect("tls", "object Certificate *", "*", _one_has_it),
+    Effect("tls.challenge", "object Certificate *", "spec.dnsNames*", _other_certificates),
+    Effect("tls", "object Issuer *", "*", _one_has_it),
+    Effect("tls.challenge", "object Issuer *", "spec.acme.solvers.*", _other_certificates),
+    Effect("tls.email", "object Issuer *", "spec.acme.email", _other_certificates),
+    Effect("tls.staging", "object Issuer *", "spec.acme.server", _other_certificates),
+    Effect("tls.staging", "object Issuer *", "spec.acme.privateKeySecretRef.name", _other_certificates),
+    Effect("tls.ca_server", "object Issuer *", "spec.acme.server", _other_certificates),
+    Effect("tls", "object NetworkPolicy proxy-to-challenge", "*", _one_has_it),
     Effect("tls", "object Service traefik", "spec.ports.websecure*", _one_has_https),
-    Effect("kubernetes.team", "object Role team-*", "*"),
-    Effect("kubernetes.team", "object RoleBinding team-*", "*"),
-    Effect("kubernetes", "volume *", "size", but=("kubernetes.ingress", "kubernetes.ingress_class")),
+    Effect("kubernetes.team", "object Role team-*", "*", _one_has_it),
+    Effect("kubernetes.team", "object RoleBinding team-*", "*", _one_has_it),
+    Effect("kubernetes.team", "object RoleBinding team-*", "subjects.*"),
+    Effect("kubernetes.volumes", "object ResourceQuota *", "spec.hard.*"),
     Effect("kubernetes.components", "component *", "*", _one_has_it),
-    Effect("kubernetes.roles", "component *", "ServiceAccount *.metadata.annotations.*"),
-    Effect("kubernetes.load_balancer", "network", "outside *"),
-    Effect("kubernetes", "object *", "*", but=("kubernetes.ingress", "kubernetes.ingress_class")),
+    Effect("kubernetes.load_balancer.source_ranges", "network", "outside *"),
+    Effect("kubernetes.load_balancer.source_ranges", "object Service traefik", "spec.loadBalancerSourceRanges*"),
+    Effect("kubernetes.storage_class", "object StorageClass *", "*", _one_has_it),
+    Effect("kubernetes.storage_class", "object *", "spec.*storageClassName"),
+    Effect("kubernetes.snapshot_class", "object VolumeSnapshotClass *", "*", _one_has_it),
     Effect("env", "component *", "ConfigMap *.data.*"),
     Effect("env", "*", "environment.*"),
     Effect("env", "*", "file.*"),
-    Effect("images", "*", "image"),
-    Effect("images", "*", "pull"),
-    Effect("images", "pod of *", "initContainers.*.image"),
-    Effect("images", "pod of *", "initContainers.*.imagePullPolicy"),
-    Effect("images", "*", "environment.*"),
-    Effect("images", "component *", "*.image"),
+    *(
+        Effect(f"images.{key}", subject, field, _is_the_same_app)
+        for key in ("registry", "tag", "source")
+        for subject, field in (
+            ("*", "image"),
+            ("pod of *", "initContainers.*.image"),
+            ("*", "environment.*"),
+            ("component *", "*.image"),
+        )
+    ),
+    *(
+        Effect(f"images.{key}", subject, field, _says_when_to_pull)
+        for key in ("registry", "source", "pull")
+        for subject, field in (("*", "pull"), ("pod of *", "initContainers.*.imagePullPolicy"))
+    ),
     Effect("backups", "backup*", "*"),
     Effect("logs", "*", "log"),
     Effect("redis", "queue", "*"),
@@ -148,24 +191,63 @@ _EFFECTS = (
 
 def explanation(pair: Pair) -> tuple[str, bool] | None:
     """The key of moorage.yaml that asks for a difference, and whether one of both lacks something by that; None for none."""
-    for facts in (pair.left_facts, pair.right_facts):
+    for facts, other in ((pair.left_facts, pair.right_facts), (pair.right_facts, pair.left_facts)):
         for key in facts.settings:
-            for effect in (*_EFFECTS, *_of_service(key)):
-                if _is_below(key, effect.key) and key not in effect.but and _fits(effect, pair):
+            if facts.settings[key] == other.settings.get(key):
+                continue
+            for effect in (*_EFFECTS, *_of_service(key), *_of_cluster(key)):
+                if _is_below(key, effect.key) and _fits(effect, pair):
                     return f"by moorage.yaml: environments.{facts.environment}.{_shown(key, effect)}", effect.capability
     return None
 
 
+def _of_cluster(key: str) -> Iterator[Effect]:
+    """`kubernetes.load_balancer.annotations.…` and `kubernetes.roles.NAME` name what they change."""
+    annotation = key.removeprefix("kubernetes.load_balancer.annotations.")
+    name = key.rpartition(".")[2]
+    if annotation != key:
+        yield Effect(key, "object Service traefik", f"annotations.{annotation}", _is_what(key))
+    elif key == "kubernetes.load_balancer.external_dns":
+        yield Effect(key, "object Service traefik", "annotations.external-dns.alpha.kubernetes.io/*")
+    elif key.startswith("kubernetes.volumes."):
+        yield Effect(key, f"volume {name}", "size", _is_what(key))
+        # Those of backups have room for what all others hold.
+        yield Effect(key, "volume backup-*", "size")
+    elif key.startswith("kubernetes.roles."):
+        account = f"ServiceAccount {'backup' if name == 'backups' else name}"
+        yield Effect(key, f"object {account}", "annotations.eks.amazonaws.com/role-arn", _is_what(key))
+        yield Effect(key, f"component {name}", "ServiceAccount *.metadata.annotations.*", _is_what(key))
+
+
+def _is_what(key: str) -> Condition:
+    """Whether each side has the very value that its moorage.yaml says, where it says one."""
+
+    def condition(pair: Pair) -> bool:
+        sides = ((pair.left, pair.left_facts.settings.get(key)), (pair.right, pair.right_facts.settings.get(key)))
+        return all(said is None or value in (said, size(said)) for value, said in sides)
+
+    return condition
+
+
 def _of_service(key: str) -> Iterator[Effect]:
-    """`resources.services.NAME.…` and `permit` name what they change."""
+    """`resources.services.NAME.…` and `images.overrides.NAME` name what they change."""
     parts = key.split(".")
+    if key.startswith("images.overrides."):
+        name = key.removeprefix("images.overrides.")
+        yield Effect(key, f"service {name}", "image")
+        yield Effect(key, "job *", "image")
     if parts[:2] == ["resources", "services"] and len(parts) > 3:
-        for field in ("limit.*", "request.*", "replicas*"):
-            yield Effect(key, f"service {parts[2]}", field)
-            yield Effect(key, "job *", field)
+        if parts[3] in ("replicas", "max_replicas"):
+            yield Effect(key, f"service {parts[2]}", "replicas*")
+            yield Effect(key, f"object HorizontalPodAutoscaler {parts[2]}", "*", _one_has_it)
+            yield Effect(key, f"object HorizontalPodAutoscaler {parts[2]}", "spec.*Replicas")
+            yield Effect(key, f"object PodDisruptionBudget {parts[2]}", "*", _one_has_it)
+            yield Effect(key, f"pod of service {parts[2]}", "topologySpreadConstraints*")
+        else:
+            for field in ("limit.*", "request.*"):
+                yield Effect(key, f"service {parts[2]}", field)
+                yield Effect(key, "job *", field)
         yield Effect(key, "object ResourceQuota *", "spec.hard.*")
-        yield Effect(key, f"object * {parts[2]}", "*")
-        yield Effect(key, f"pod of service {parts[2]}", "topologySpreadConstraints*")
 
 
 def _is_below(key: str, prefix: str) -> bool:

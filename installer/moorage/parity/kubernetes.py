@@ -58,7 +58,8 @@ def _workload(facts: Facts, objects: Objects, pod: Pod) -> None:
     """How many pods, how they are replaced, and when they run."""
     kind, name, spec = pod.owner["kind"], pod.owner["metadata"].get("name"), pod.owner.get("spec") or {}
     scaler = next(
-        (item for item in objects.of("HorizontalPodAutoscaler") if item["spec"]["scaleTargetRef"]["name"] == name), None
+        (item for item in objects.of("HorizontalPodAutoscaler") if item["spec"]["scaleTargetRef"].get("name") == name),
+        None,
     )
     if kind in ("Job", "CronJob"):
         _job(facts, pod, spec)
@@ -110,7 +111,7 @@ def _job(facts: Facts, pod: Pod, spec: dict[str, Any]) -> None:
     schedule = str(spec.pop("schedule", ""))
     facts.note(pod.subject, "runs", "manual" if suspended else "schedule")
     clock = "backup" if pod.subject == "backup conductor" else pod.subject
-    facts.note(clock, "schedule", "" if suspended else calendars.of_cron(schedule))
+    facts.note(clock, "schedule", "" if suspended and schedule else calendars.of_cron(schedule) or "none")
 
 
 def _databases(facts: Facts, objects: Objects) -> None:
