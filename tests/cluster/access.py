@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,18 @@ class Access:
         if done.returncode:
             raise RigError(f"`kubectl {' '.join(arguments)}` failed:\n{last_lines(done.stdout + done.stderr)}")
         return done.stdout
+
+    def establish(self, definition: str, *, limit_seconds: float = LIMIT_SECONDS) -> None:
+        """Wait until a CustomResourceDefinition answers; `kubectl wait` fails on one so new that it has no condition at all."""
+        deadline = time.monotonic() + limit_seconds
+        while True:
+            found = json.loads(self.kubectl("get", "customresourcedefinition", definition, "-o", "json"))
+            conditions = (found.get("status") or {}).get("conditions") or []
+            if any((item["type"], item["status"]) == ("Established", "True") for item in conditions):
+                return
+            if time.monotonic() > deadline:
+                raise RigError(f"the API does not serve {definition} after {limit_seconds:.0f} s")
+            time.sleep(0.2)
 
     def try_kubectl(
         self, *arguments: str, stdin: str = "", seconds: float = LIMIT_SECONDS

@@ -34,12 +34,12 @@ def cluster() -> Iterator[Access]:
 def custom_cluster(cluster: Access) -> Access:
     """The same cluster, with the kinds that other projects define; a foreign one keeps what it has of them."""
     need(definitions.are_here(), "definitions of custom resources (make test-cluster)")
-    known = set(cluster.kubectl("get", "customresourcedefinitions", "-o", "name").split())
+    names = cluster.kubectl("get", "customresourcedefinitions", "-o", "jsonpath={.items[*].metadata.name}")
     for file in sorted(definitions.fetched().iterdir()):
-        name = f"customresourcedefinition.apiextensions.k8s.io/{yaml.safe_load(file.read_text())['metadata']['name']}"
-        if name not in known:
+        name = yaml.safe_load(file.read_text())["metadata"]["name"]
+        if name not in names.split():
             cluster.kubectl("apply", "--server-side", "--field-manager=moorage-test", "-f", str(file))
-            cluster.kubectl("wait", "--for=condition=Established", name, "--timeout=60s")
+        cluster.establish(name)
     return cluster
 
 

@@ -78,7 +78,7 @@ def test_a_quota_refuses(cluster: Access, namespace: str) -> None:
 def test_objects_of_an_added_kind_are_validated(cluster: Access, namespace: str) -> None:
     group = f"{namespace}.moorage.test"
     cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(objects.definition("boats", group)))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/boats.{group}", "--timeout=60s")
+    cluster.establish(f"boats.{group}")
     boat = {"apiVersion": f"{group}/v1", "kind": "Boat", "metadata": {"name": "one"}}
     cluster.apply(namespace, {**boat, "spec": {"berths": 4}})
     wrong = yaml.safe_dump({**boat, "spec": {"berths": 0}})

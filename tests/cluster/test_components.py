@@ -64,7 +64,7 @@ DISK = {
 def site(cluster: Access, tmp_path: Path) -> Iterator[Site]:
     """OpenSail with its hub on, not deployed yet."""
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(SNAPSHOTS))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/volumesnapshotclasses.snapshot.storage.k8s.io")
+    cluster.establish("volumesnapshotclasses.snapshot.storage.k8s.io")
     found = Site(tmp_path / "site", cluster, **SETTINGS)
     found.kubernetes |= {"namespace": found.name, "components": ["volume-hub"]}
     found.write()
