@@ -32,7 +32,7 @@ images: engine ## The images that tests and demo run; built here where no regist
 
 test: check images ## Everything that CI runs, in a few minutes.
 	@$(BIN)/pytest -n auto -m "slow and not docker and not server" --ignore tests/docker --ignore tests/cluster
-	@$(BIN)/pytest -m "docker or server" --ignore tests/docker/test_job_parts.py --ignore tests/cluster
+	@$(BIN)/pytest -m "docker or server" -n 2 --dist loadfile --ignore tests/docker/test_job_parts.py --ignore tests/cluster
 	@$(BIN)/pytest tests/docker/test_job_parts.py -n 4 --dist load
 
 test-cluster: $(BIN)/moorage engine ## The tests against a real Kubernetes, compiled here once: ten minutes, then two.
